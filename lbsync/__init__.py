@@ -1,0 +1,1 @@
+"""lbsync: take an Exchange farm off its own TLS, or across the balancer, and keep it right."""

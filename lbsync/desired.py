@@ -1,0 +1,66 @@
+"""What the operator wants, and everything that was seen: the two inputs of every decision.
+
+Rule of this room: values only; the configuration is one way to make a ``Desired``, a test another.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lbsync_certs import CertificateInfo
+from pydantic import Field
+
+from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
+from lbsync.model import Mode, Value
+from lbsync.services import Service
+
+
+class Limits(Value):
+    """How careful to be. Times are seconds."""
+
+    max_unavailable: int = Field(default=1, ge=1)
+    drain_timeout_s: float = Field(default=300, ge=0)
+    on_drain_timeout: Literal["stop", "cut"] = "stop"
+    outlook_anywhere_wait_s: float = Field(default=900, gt=0)
+    allow_drift: bool = False
+
+
+class OutlookAnywhereWish(Value):
+    """What was asked of Outlook Anywhere beyond SSL offloading; ``None`` leaves a setting alone, ``""`` empties a name."""
+
+    external_hostname: str | None = None
+    internal_hostname: str | None = None
+    external_authentication: Literal["Basic", "Ntlm", "Negotiate"] | None = None
+    internal_authentication: Literal["Basic", "Ntlm", "Negotiate"] | None = None
+    external_clients_require_ssl: bool | None = None
+    internal_clients_require_ssl: bool | None = None
+    iis_authentication: tuple[Literal["Basic", "Ntlm", "Negotiate"], ...] | None = None
+
+
+class Desired(Value):
+    """The farm as it shall be.
+
+    ``modes`` names a mode for each service. ``leaf`` is the certificate that balancers shall serve, ``None`` when it could
+    not be determined (``leaf_problem`` then says why). ``trusted_leg`` declares the balancer-to-server leg fit for
+    credentials in clear, without which nothing is offloaded.
+    """
+
+    farm: str
+    modes: dict[Service, Mode]
+    hosts: tuple[str, ...]
+    leaf: CertificateInfo | None
+    leaf_exportable: bool = True
+    leaf_problem: str = ""
+    chain_problem: str = ""
+    trusted_leg: bool = False
+    allow_self_signed: bool = False
+    limits: Limits = Limits()
+    outlook_anywhere: OutlookAnywhereWish = OutlookAnywhereWish()
+
+
+class FactSet(Value):
+    """Everything seen in one look, in configured order."""
+
+    servers: tuple[ServerFacts, ...]
+    farm: FarmFacts
+    balancers: tuple[BalancerFacts, ...]

@@ -1,0 +1,134 @@
+"""The contracts: what a server, the directory and a balancer promise the engine.
+
+Rule of this room: promises only. A third party implements ``Provider``, wraps it in a ``Plugin`` and publishes it under the
+entry-point group ``lbsync.providers``; ``lbsync.testing.contract`` holds it to what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from lbsync_certs import Bundle, Fingerprint
+from pydantic import BaseModel, Field
+
+from lbsync.changes import Change
+from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
+from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step, Value
+from lbsync.services import Service
+
+PROVIDER_GROUP = "lbsync.providers"
+
+
+class MaterialSource(Protocol):
+    """Opens certificates with their keys at each use; bytes stay in memory."""
+
+    def open(self, leaf: Fingerprint) -> Bundle:
+        """The bundle with this leaf. Raises CertificateError where it cannot be had, TargetError where asking failed."""
+        ...
+
+
+class Target(Protocol):
+    """Anything lbsync observes and changes. May be called from several threads: it keeps one session per thread."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a plan: a server's or balancer's configured name, ``directory`` for AD."""
+        ...
+
+    def observe(self, services: frozenset[Service]) -> ServerFacts | FarmFacts | BalancerFacts:
+        """Read everything a plan depends on; change nothing. Raises TargetError."""
+        ...
+
+    def lower(self, change: Change, seen: ServerFacts | FarmFacts | BalancerFacts) -> tuple[Step, ...]:
+        """Translate a change into steps with their undo: pure, no I/O. Raises UnsupportedMode or UnsafeChange.
+
+        Within the returned tuple ``after`` links the steps; the plan adds the links between targets to the first step.
+        """
+        ...
+
+    def read(self, action: Action) -> State:
+        """The part of the target that ``action`` governs, as it is now; reads only. Raises TargetError.
+
+        The engine compares three of these before it takes a step back: before, what we left, now.
+        """
+        ...
+
+    def perform(self, action: Action, materials: MaterialSource) -> Receipt:
+        """Carry out one effect; twice is once where the product allows it. Raises TargetError."""
+        ...
+
+    def check(self, check: Check) -> CheckResult:
+        """Answer once, by reading only; the engine repeats the question. Raises TargetError when it cannot be asked."""
+        ...
+
+
+class Capabilities(Value):
+    """What a balancer can do, asked at plan time and never discovered half-way."""
+
+    modes: frozenset[Mode] = frozenset(Mode)
+    per_path_modes: bool = True
+    """Offload and bridge mixed on one listener, chosen by path."""
+    ntlm_safe: frozenset[Mode] = frozenset(Mode)
+    """Modes in which connection-bound authentication stays with its connection."""
+    live_mode_switch: bool = True
+    live_certificate_switch: bool = True
+    drain: bool = True
+    high_availability: bool = False
+
+
+class Provider(Target, Protocol):
+    """One open balancer."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this device can do."""
+        ...
+
+
+class Member(Value):
+    """A client access server as a balancer sees it.
+
+    ``tls_name`` is verified on the server's leaf; ``ca_file`` is the PEM file, on the balancer, of the CA that signed it.
+    """
+
+    name: str
+    address: str
+    http_port: int = Field(default=80, ge=1, le=65535)
+    https_port: int = Field(default=443, ge=1, le=65535)
+    tls_name: str
+
+
+class BalancerSpec(Value):
+    """What every provider is given besides its own settings: the farm to publish.
+
+    ``hosts`` are the names clients use; the first is the one health checks send. ``server_ca_pem`` is the text (PEM) of the
+    CA certificates that the servers' leaves must chain to.
+    """
+
+    name: str
+    hosts: tuple[str, ...] = Field(min_length=1)
+    members: tuple[Member, ...] = Field(min_length=1)
+    services: tuple[Service, ...]
+    server_ca_pem: str
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin(Generic[S]):
+    """What an entry point of the group ``lbsync.providers`` names: settings and how to open a balancer with them.
+
+    ``connect`` opens no connection by itself before a method is called, and leaves none open when its context ends.
+    """
+
+    name: str
+    settings: type[S]
+    connect: Callable[[BalancerSpec, S], AbstractContextManager[Provider]]
+
+    def open(self, spec: BalancerSpec, raw: Mapping[str, object]) -> AbstractContextManager[Provider]:
+        """A balancer from the settings as the configuration has them. Raises pydantic's ValidationError."""
+        return self.connect(spec, self.settings.model_validate(raw))
