@@ -1,0 +1,65 @@
+# lbsync: `make demo` for the rehearsal, `make test` for everything that is checked. Both set themselves up.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+OTHER_PYTHONS := 3.12 3.13 3.14
+SOURCES := lbsync providers certs tests tools bench
+
+# CI turns every skip for want of these into a failure.
+ifeq ($(CI),true)
+export LBSYNC_REQUIRE ?= haproxy,sshd,data
+endif
+# The wheels bring node and pyright with them: no look-up, no download, whatever else is on PATH.
+export PYRIGHT_PYTHON_GLOBAL_NODE := 0
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
+
+.PHONY: help setup packages demo test lint pytest bench soak compat lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## the locked environment in .venv (quick when up to date)
+	@tools/setup.sh
+
+packages:
+	@tools/packages.sh haproxy openssh-server
+
+demo: setup ## a whole rollout on a rehearsal farm, and back
+	@tools/packages.sh haproxy
+	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/lbsync lab demo
+
+test: setup packages lint pytest ## set up, lint, types, floors, every test
+
+lint: setup ## ruff, mypy, pyright, import-linter, typos
+	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/ruff format --quiet --check $(SOURCES)
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/typos
+	$(BIN)/mypy
+	$(BIN)/pyright
+	@for version in $(OTHER_PYTHONS); do \
+	  echo "pyright as Python $$version"; $(BIN)/pyright --pythonversion $$version lbsync providers certs; done
+
+pytest: setup
+	$(BIN)/python -m pytest -n auto --cov --cov-branch --cov-report=json:.coverage.json
+	$(BIN)/python tools/floors.py .coverage.json
+
+bench: setup ## speed and memory, as ratios of one run (BENCH=--quick for a short one)
+	@tools/packages.sh haproxy
+	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python -m bench $(BENCH)
+
+soak: setup packages ## 500 seeded kills of the real command (KILLS=n, SEED=n)
+	LBSYNC_KILLS=$(or $(KILLS),500) LBSYNC_SEED=$(SEED) $(BIN)/python -m pytest -n auto -m "soak or not soak" tests/kill
+
+compat: setup ## the HAProxy tests against newer Debian packages, unpacked into .compat
+	@tools/compat.sh
+
+lock: setup ## resolve requirements/*.txt again, with hashes, for Python 3.11 to 3.14
+	@tools/lock.sh
+
+clean: ## everything that was made here, the environments included
+	rm -rf .venv .uv .bench .compat .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
