@@ -1,8 +1,26 @@
-"""Certificates as values: bundles, PFX files, chains, checks, renewal."""
+"""Certificates as values: bundles, PFX files, chains, checks, renewal.
+
+Rule of this package: it stands below everything else, imports nothing of lbsync and touches no file, socket or clock.
+``Bundle`` is loaded when it is first asked for: it brings cryptography with it, which commands that show values do without.
+"""
 
 from __future__ import annotations
 
-from lbsync_certs.bundle import Bundle
-from lbsync_certs.info import CertificateInfo, Fingerprint, Thumbprint
+from typing import TYPE_CHECKING
 
-__all__ = ["Bundle", "CertificateInfo", "Fingerprint", "Thumbprint"]
+from lbsync_certs.problem import CertificateProblem, ProblemCode
+from lbsync_certs.values import CertificateInfo, Fingerprint, Thumbprint
+
+if TYPE_CHECKING:
+    from lbsync_certs.bundle import Bundle
+
+__all__ = ["Bundle", "CertificateInfo", "CertificateProblem", "Fingerprint", "ProblemCode", "Thumbprint"]
+
+
+def __getattr__(name: str) -> object:
+    """Load ``Bundle`` on first use (PEP 562)."""
+    if name == "Bundle":
+        from lbsync_certs.bundle import Bundle
+
+        return Bundle
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
