@@ -1,0 +1,51 @@
+"""Rules about the balancers: what blocks them, and what they cannot do.
+
+Rule of this room: a missing capability is told here, at plan time, and never met half-way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lbsync.advice import Finding
+from lbsync.advise.case import Case
+
+
+def blocked(case: Case) -> Iterator[Finding]:
+    """A provider's own reasons not to touch the device."""
+    for balancer in case.facts.balancers:
+        for blocker in balancer.blockers:
+            yield Finding(rule="balancer-blocked", severity="refuse", where=(balancer.balancer,), reason=blocker)
+        for problem in balancer.problems:
+            yield Finding(rule="balancer-problem", severity="warn", where=(balancer.balancer,), reason=problem)
+
+
+def another_run(case: Case) -> Iterator[Finding]:
+    """A lock covers one host; the marker on the device covers all."""
+    for balancer in case.facts.balancers:
+        if balancer.marker is not None:
+            yield Finding(
+                rule="balancer-marked",
+                severity="refuse",
+                where=(balancer.balancer,),
+                reason=f"A run is at work here or was left unfinished: {balancer.marker}.",
+                remedy="Finish it where it was started: lbsync resume, or lbsync rollback.",
+            )
+
+
+def mixed_modes(case: Case) -> Iterator[Finding]:
+    """Some balancers see no path: one mode for all services of a listener."""
+    if len(set(case.desired.modes.values())) == 1:
+        return
+    for name, capability in case.capabilities.items():
+        if not capability.per_path_modes:
+            yield Finding(
+                rule="balancer-one-mode",
+                severity="refuse",
+                where=(name,),
+                reason="It cannot offload some services and bridge others on one listener (MRSProxy is always bridged).",
+                remedy="Bridge every service there, or use a balancer that routes by path.",
+            )
+
+
+RULES = (blocked, another_run, mixed_modes)

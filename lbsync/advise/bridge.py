@@ -1,0 +1,71 @@
+"""Rules about bridging one service: the balancer ends TLS and opens it again to port 443.
+
+Rule of this room: bridging is what nothing forbids, as long as Extended Protection sees one certificate on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lbsync.advice import Finding
+from lbsync.advise.case import Case, protected
+from lbsync.facts import ServerFacts
+from lbsync.model import Mode
+from lbsync.services import Service
+
+
+def same_certificate(case: Case, service: Service) -> Iterator[Finding]:
+    """The channel binding is a hash of the leaf the client saw: it must be the leaf the server holds."""
+    leaf = case.desired.leaf
+    if leaf is None:
+        return
+
+    def differs(server: ServerFacts) -> bool:
+        vdir = server.vdir(service)
+        held = server.front_end_leaf
+        return vdir is not None and protected(vdir) and (held is None or held.info.fingerprint != leaf.fingerprint)
+
+    where = case.servers(differs)
+    if where:
+        yield Finding(
+            rule="bridge-another-certificate",
+            severity="refuse",
+            where=where,
+            reason="Extended Protection is on and IIS 443 holds another certificate than the balancer would serve: "
+            "Outlook would ask for passwords without end.",
+            remedy="Put the same certificate on every server (lbsync cert distribute), then plan anew.",
+            source="Microsoft: Configure Windows Extended Protection in Exchange Server",
+        )
+
+
+def suppressed(case: Case, service: Service) -> Iterator[Finding]:
+    """A registry value that makes every protected location refuse."""
+    where = tuple(
+        server.server
+        for server, vdir in case.vdirs(service)
+        if protected(vdir) and server.suppress_extended_protection != 0
+    )
+    if where:
+        yield Finding(
+            rule="suppress-extended-protection",
+            severity="warn",
+            where=where,
+            reason="The registry value SuppressExtendedProtection is not 0; it breaks Extended Protection.",
+            remedy=r"Remove it below HKLM\SYSTEM\CurrentControlSet\Control\Lsa, or set it to 0.",
+        )
+
+
+def balancer_modes(case: Case, _service: Service) -> Iterator[Finding]:
+    """The device must be able to, and must keep NTLM connections apart while it does."""
+    for name, capability in case.capabilities.items():
+        if Mode.BRIDGE not in capability.modes or Mode.BRIDGE not in capability.ntlm_safe:
+            yield Finding(
+                rule="balancer-cannot-bridge",
+                severity="refuse",
+                where=(name,),
+                reason="This balancer cannot bridge, or not without mixing up NTLM connections.",
+                remedy="Use its TLS pass-through, or another balancer.",
+            )
+
+
+RULES = (same_certificate, suppressed, balancer_modes)
