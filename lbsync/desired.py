@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lbsync_certs import CertificateInfo
 from pydantic import Field
 
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.model import Mode, Value
 from lbsync.services import Service
+from lbsync_certs import CertificateInfo
 
 
 class Limits(Value):
@@ -48,6 +48,8 @@ class Desired(Value):
     farm: str
     modes: dict[Service, Mode]
     hosts: tuple[str, ...]
+    tls_names: dict[str, str] = Field(default_factory=dict)
+    """By server: the name that balancers verify on its leaf when they bridge."""
     leaf: CertificateInfo | None
     leaf_exportable: bool = True
     leaf_problem: str = ""

@@ -18,6 +18,16 @@ from lbsync.services import SERVICES, Service
 from lbsync.target import Capabilities
 
 FARM_RULES = (*farm.RULES, *certificate.RULES, *balancers.RULES)
+DISTRIBUTION_RULES = (
+    farm.setup_at_work,
+    farm.rights,
+    farm.before_sp1,
+    farm.pools_started,
+    *certificate.RULES,
+    balancers.blocked,
+    balancers.another_run,
+    balancers.same_leaf_under_protection,
+)
 MODE_RULES = {Mode.OFFLOAD: offload.RULES, Mode.BRIDGE: bridge.RULES}
 
 
@@ -28,6 +38,12 @@ def advise(desired: Desired, facts: FactSet, capabilities: Mapping[str, Capabili
         farm=tuple(finding for rule in FARM_RULES for finding in rule(case)),
         services=tuple(_verdict(case, service) for service in SERVICES),
     )
+
+
+def advise_distribution(desired: Desired, facts: FactSet, now: datetime) -> Advice:
+    """Judge putting ``desired.leaf`` onto IIS 443 of every member; drift between members is what it mends."""
+    case = Case(desired=desired, facts=facts, capabilities={}, now=now)
+    return Advice(farm=tuple(finding for rule in DISTRIBUTION_RULES for finding in rule(case)), services=())
 
 
 def _verdict(case: Case, service: Service) -> Verdict:

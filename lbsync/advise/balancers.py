@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lbsync.advice import Finding
-from lbsync.advise.case import Case
+from lbsync.advise.case import Case, protected
 
 
 def blocked(case: Case) -> Iterator[Finding]:
@@ -45,6 +45,23 @@ def mixed_modes(case: Case) -> Iterator[Finding]:
                 where=(name,),
                 reason="It cannot offload some services and bridge others on one listener (MRSProxy is always bridged).",
                 remedy="Bridge every service there, or use a balancer that routes by path.",
+            )
+
+
+def same_leaf_under_protection(case: Case) -> Iterator[Finding]:
+    """Under Extended Protection a server's leaf and the balancer's must change together, half by half."""
+    leaf = case.desired.leaf
+    guarded = case.servers(lambda s: any(protected(vdir) for vdir in s.vdirs))
+    for balancer in case.facts.balancers:
+        if leaf and guarded and balancer.published and balancer.leaf != leaf.fingerprint:
+            yield Finding(
+                rule="leaf-differs-from-balancer",
+                severity="refuse",
+                where=(balancer.balancer, *guarded),
+                reason="Extended Protection is on and the balancer serves another certificate: Outlook would fail in a "
+                "password loop as soon as the first server changes.",
+                remedy="Turn Extended Protection off for the change, or do it in a maintenance window with the balancer.",
+                source="Microsoft: Configure Windows Extended Protection in Exchange Server",
             )
 
 

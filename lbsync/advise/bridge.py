@@ -38,6 +38,21 @@ def same_certificate(case: Case, service: Service) -> Iterator[Finding]:
         )
 
 
+def verified_name(case: Case, _service: Service) -> Iterator[Finding]:
+    """The balancer verifies a name on each server's leaf; one that is not there closes the pool."""
+    for server in case.facts.servers:
+        wanted = case.desired.tls_names.get(server.server)
+        leaf = server.front_end_leaf
+        if wanted and leaf and not covers(leaf.info, wanted):
+            yield Finding(
+                rule="bridge-name-missing",
+                severity="refuse",
+                where=(server.server,),
+                reason=f"The certificate on IIS 443 is not for {wanted}, the name the balancer would verify.",
+                remedy=f"Set tls_name of this server to one of its names: {', '.join(leaf.info.names) or 'it has none'}.",
+            )
+
+
 def suppressed(case: Case, service: Service) -> Iterator[Finding]:
     """A registry value that makes every protected location refuse."""
     where = tuple(
@@ -68,4 +83,4 @@ def balancer_modes(case: Case, _service: Service) -> Iterator[Finding]:
             )
 
 
-RULES = (same_certificate, suppressed, balancer_modes)
+RULES = (same_certificate, verified_name, suppressed, balancer_modes)

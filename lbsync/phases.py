@@ -1,0 +1,250 @@
+"""The phases of a change, in the order that loses no request.
+
+Rule of this room: pure; it arranges what targets lower and decides nothing about what must change (see ``difference``).
+
+A server stops requiring SSL only while nobody is sent to it, a service goes to plain HTTP only after every server accepts
+it, and comes back to TLS before any server demands it. Each step is whole both ways, so the same graph walked backwards
+keeps the same promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lbsync.changes import (
+    Drain,
+    EnableCertificate,
+    ImportCertificate,
+    InstallCertificate,
+    Mark,
+    Publish,
+    RequireSsl,
+    SetOutlookAnywhere,
+    SwitchCertificate,
+    SwitchMode,
+    Undrain,
+)
+from lbsync.desired import Desired, FactSet
+from lbsync.difference import flag_changes, outlook_anywhere_change
+from lbsync.facts import BalancerFacts, ServerFacts
+from lbsync.model import Check, Mode, Step, StepId
+from lbsync.services import SERVICES, Service
+from lbsync.target import Target
+from lbsync.weave import Weave
+from lbsync_certs import Fingerprint
+
+DIRECTORY = "directory"
+OUTSIDE = "outside"
+
+
+class Phases:
+    """One plan being woven; each method adds a phase after the steps that ``front`` names.
+
+    Raises AssertionError where no certificate is known: the rules refuse that before.
+    """
+
+    def __init__(self, desired: Desired, facts: FactSet, targets: Mapping[str, Target], basis: str) -> None:
+        if desired.leaf is None:
+            raise AssertionError("a plan without a certificate")
+        self.leaf = desired.leaf.fingerprint
+        self.desired = desired
+        self.facts = facts
+        self.targets = targets
+        self.basis = basis
+        self.marker = f"plan {basis[:12]}"
+        self.weave = Weave()
+        self.front: tuple[StepId, ...] = ()
+        self.notes: list[str] = []
+
+    def rollout(self) -> None:
+        """Everything from here to the wanted modes; leaves no step at all where nothing must change."""
+        self._mark(present=True)
+        marked = len(self.weave.steps)
+        self._certificates_and_structure()
+        self._modes(Mode.BRIDGE)
+        if len(self.weave.steps) > marked:
+            self._gate("bridged", "clients are served over TLS to the servers", self._serving_checks())
+        self._outlook_anywhere()
+        self._servers()
+        self._modes(Mode.OFFLOAD)
+        if len(self.weave.steps) == marked:
+            self.weave = Weave()  # nothing to do: no marker either
+            return
+        self._gate("proven", "every service answers as wanted, seen from outside", self._final_checks())
+        self._mark(present=False)
+
+    def distribution(self) -> None:
+        """The certificate into every member's store, then onto IIS 443 server by server while nobody is sent to it.
+
+        Leaves no step where every member serves it already. Marks and drains the balancers of ``facts``, which must all be
+        published. Source of the order: OWA and ECP cookies are tied to the server's certificate, and its pools recycle.
+        """
+        leaf = self.desired.leaf
+        todo = [s for s in self.facts.servers if self._served(s) != self.leaf]
+        if leaf is None or not todo:
+            return
+        self._mark(present=True)
+        imports: list[StepId] = []
+        for server in todo:
+            if server.certificate(leaf.thumbprint) is None:
+                change = ImportCertificate(leaf=leaf.fingerprint, thumbprint=leaf.thumbprint)
+                imports += self.weave.add(self.targets[server.server].lower(change, server), after=self.front)
+        self.front = tuple(imports) or self.front
+        before = [was.info.thumbprint if (was := server.front_end_leaf) else None for server in todo]
+        changes = [EnableCertificate(before=held, after=leaf.thumbprint) for held in before]
+        self._rolling(list(zip(todo, changes, strict=True)))
+        self._mark(present=False)
+
+    @staticmethod
+    def _served(server: ServerFacts) -> Fingerprint | None:
+        leaf = server.front_end_leaf
+        return leaf.info.fingerprint if leaf else None
+
+    def _mark(self, *, present: bool) -> None:
+        ends: list[StepId] = []
+        for seen in self.facts.balancers:
+            change = Mark(marker=self.marker, present=present)
+            ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=self.front)
+        self.front = tuple(ends)
+
+    def _certificates_and_structure(self) -> None:
+        ends: list[StepId] = []
+        for seen in self.facts.balancers:
+            target, front = self.targets[seen.balancer], self.front
+            if self.leaf not in seen.installed:
+                front = self.weave.add(target.lower(InstallCertificate(leaf=self.leaf), seen), after=front)
+            if not seen.published or seen.structure != seen.wanted_structure:
+                serve = seen.leaf if seen.published and seen.leaf else self.leaf
+                front = self.weave.add(
+                    target.lower(Publish(leaf=serve, modes=self._start_modes(seen)), seen), after=front
+                )
+            if seen.published and seen.leaf and seen.leaf != self.leaf:
+                front = self.weave.add(
+                    target.lower(SwitchCertificate(before=seen.leaf, after=self.leaf), seen), after=front
+                )
+            ends += front
+        self.front = tuple(dict.fromkeys(ends))
+
+    def _start_modes(self, seen: BalancerFacts) -> dict[Service, Mode]:
+        if not seen.published:
+            return dict.fromkeys(SERVICES, Mode.BRIDGE)
+        return {service: seen.modes.get(service, Mode.BRIDGE) for service in SERVICES}
+
+    def _modes(self, mode: Mode) -> None:
+        """Switch to ``mode`` what shall be in it and is not, where the pool it goes to is up."""
+        ends: list[StepId] = []
+        for seen in self.facts.balancers:
+            now = self._start_modes(seen)
+            for service in SERVICES:
+                if self.desired.modes[service] is not mode or now[service] is mode:
+                    continue
+                ready = Step(
+                    id=StepId(f"{seen.balancer}:ready:{service}:{mode}"),
+                    target=seen.balancer,
+                    sign="?",
+                    summary=f"wait until the {mode} pool of {service} is up",
+                    until=(
+                        Check(
+                            target=seen.balancer,
+                            verb="pool-up",
+                            args={"service": service.value, "mode": mode.value},
+                            summary=f"{mode} pool of {service} is up",
+                        ),
+                    ),
+                )
+                gate = self.weave.add((ready,), after=self.front)
+                change = SwitchMode(service=service, before=now[service], after=mode)
+                ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=gate)
+        if ends:
+            self.front = tuple(ends)
+
+    def _outlook_anywhere(self) -> None:
+        change: SetOutlookAnywhere | None = outlook_anywhere_change(self.desired, self.facts)
+        if change is not None:
+            steps = self.targets[DIRECTORY].lower(change, self.facts.farm)
+            self.front = self.weave.add(steps, after=self.front)
+
+    def _servers(self) -> None:
+        """Require SSL where it must change."""
+        found = [(server, flag_changes(self.desired, server)) for server in self.facts.servers]
+        self._rolling([(server, RequireSsl(changes=changes)) for server, changes in found if changes])
+
+    def _rolling(self, todo: Sequence[tuple[ServerFacts, RequireSsl | EnableCertificate]]) -> None:
+        """One change per server, server by server, at most ``max_unavailable`` drained at once."""
+        at_once = self.desired.limits.max_unavailable
+        alone = len(self.facts.servers) <= at_once
+        if alone and todo:
+            self.notes.append(
+                f"{len(self.facts.servers)} server(s) with max_unavailable = {at_once}: nobody would be left to serve, so none "
+                "is drained; recycling answers 503 for some seconds."
+            )
+        finished: list[tuple[StepId, ...]] = []
+        for number, (server, change) in enumerate(todo):
+            front = finished[number - at_once] if number >= at_once else self.front
+            if not alone:
+                front = self._drain(server.server, front)
+            target = self.targets[server.server]
+            front = self.weave.add(target.lower(change, server), after=front)
+            if not alone:
+                front = self._undrain(server.server, front)
+            finished.append(front)
+        if finished:
+            self.front = tuple(dict.fromkeys(step for front in finished[-at_once:] for step in front))
+
+    def _drain(self, server: str, front: tuple[StepId, ...]) -> tuple[StepId, ...]:
+        limits, ends = self.desired.limits, list[StepId]()
+        for seen in self.facts.balancers:
+            spare = Step(
+                id=StepId(f"{seen.balancer}:spare:{server}"),
+                target=seen.balancer,
+                sign="?",
+                summary=f"wait until enough others are up to spare {server}",
+                until=(
+                    Check(
+                        target=seen.balancer,
+                        verb="spare",
+                        args={"server": server, "min": max(1, len(self.facts.servers) - limits.max_unavailable)},
+                        summary=f"enough others are up to spare {server}",
+                    ),
+                ),
+            )
+            gate = self.weave.add((spare,), after=front)
+            change = Drain(server=server, timeout_s=limits.drain_timeout_s, on_timeout=limits.on_drain_timeout)
+            ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=gate)
+        return tuple(ends) or front
+
+    def _undrain(self, server: str, front: tuple[StepId, ...]) -> tuple[StepId, ...]:
+        limits, ends = self.desired.limits, list[StepId]()
+        for seen in self.facts.balancers:
+            change = Undrain(server=server, timeout_s=limits.drain_timeout_s, on_timeout=limits.on_drain_timeout)
+            ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=front)
+        return tuple(ends) or front
+
+    def _gate(self, name: str, summary: str, checks: tuple[Check, ...]) -> None:
+        step = Step(id=StepId(f"{OUTSIDE}:{name}"), target=OUTSIDE, sign="?", summary=summary, until=checks)
+        self.front = self.weave.add((step,), after=self.front)
+
+    def _serving_checks(self) -> tuple[Check, ...]:
+        return tuple(
+            Check(
+                target=OUTSIDE,
+                verb="serving",
+                args={"balancer": seen.balancer, "leaf": self.leaf},
+                summary=f"{seen.balancer} serves the certificate on every name",
+            )
+            for seen in self.facts.balancers
+        )
+
+    def _final_checks(self) -> tuple[Check, ...]:
+        checks = list(self._serving_checks())
+        for seen in self.facts.balancers:
+            for service, mode in self.desired.modes.items():
+                if not any(server.vdir(service) for server in self.facts.servers):
+                    continue
+                verb = "mrsproxy" if service is Service.MRSPROXY else "service"
+                args = {"balancer": seen.balancer, "service": service.value, "mode": mode.value}
+                summary = f"{service} answers through {seen.balancer}"
+                checks.append(Check(target=OUTSIDE, verb=verb, args={**args}, summary=summary))
+            for verb, summary in (("redirect", "port 80 sends to https"), ("absent", "PowerShell is not published")):
+                checks.append(Check(target=OUTSIDE, verb=verb, args={"balancer": seen.balancer}, summary=summary))
+        return tuple(checks)

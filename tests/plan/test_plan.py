@@ -1,0 +1,289 @@
+"""Facts in, plan out: what is planned, in which order, and what is left alone."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from lbsync.desired import Desired, FactSet
+from lbsync.errors import UnsafeChange
+from lbsync.facts import FarmFacts
+from lbsync.model import Mode, Plan, Step, StepId
+from lbsync.phases import Phases
+from lbsync.plan import basis, build, identity
+from lbsync.services import NO_SSL, Service
+from lbsync.target import Capabilities
+from lbsync.testing.farm_facts import (
+    NOW,
+    Lowering,
+    all_modes,
+    balancer_facts,
+    desired,
+    fact_set,
+    flags_as_offloaded,
+    outlook_anywhere_facts,
+)
+from lbsync.weave import Weave
+
+BRIDGED = all_modes(Mode.BRIDGE)
+OFFLOADED = all_modes(Mode.OFFLOAD)
+
+
+def plan(facts: FactSet, wish: Desired | None = None) -> Plan:
+    """A plan over targets that lower each change to one step."""
+    names = [*(s.server for s in facts.servers), *(b.balancer for b in facts.balancers), "directory"]
+    able = {b.balancer: Capabilities() for b in facts.balancers}
+    return build(wish or desired(), facts, {name: Lowering(name) for name in names}, able, NOW)
+
+
+def offloaded_farm(modes: dict[Service, Mode] | None = None) -> FactSet:
+    """Two servers as a finished offload leaves them."""
+    facts = fact_set(balancers=(balancer_facts(modes=modes or OFFLOADED),))
+    farm = FarmFacts(outlook_anywhere=tuple(outlook_anywhere_facts(s.server, offloading=True) for s in facts.servers))
+    return facts.model_copy(update={"servers": tuple(map(flags_as_offloaded, facts.servers)), "farm": farm})
+
+
+def before(made: Plan, earlier: str, later: str) -> bool:
+    """True when every way to step ``later`` leads over step ``earlier``."""
+    steps = {step.id: step for step in made.steps}
+    todo, seen = [StepId(later)], set[StepId]()
+    while todo:
+        for parent in steps[todo.pop()].after:
+            if parent not in seen:
+                seen.add(parent)
+                todo.append(parent)
+    return StepId(earlier) in seen
+
+
+def test_the_first_rollout_does_everything_in_the_order_that_loses_no_request() -> None:
+    """Mark, certificate, structure in bridge, AD, server by server while drained, flips, proof, unmark."""
+    made = plan(fact_set())
+    ids = [step.id for step in made.steps]
+    assert ids[:4] == ["lb1:mark:True", "lb1:install-certificate", "lb1:publish", "outside:bridged"]
+    order = [
+        "lb1:mark:True",
+        "lb1:install-certificate",
+        "lb1:publish",
+        "outside:bridged",
+        "directory:set-outlook-anywhere",
+        "lb1:spare:EX01",
+        "lb1:drain:EX01",
+        "EX01:require-ssl",
+        "lb1:undrain:EX01",
+        "lb1:spare:EX02",
+        "lb1:drain:EX02",
+        "EX02:require-ssl",
+        "lb1:undrain:EX02",
+        "lb1:ready:owa:offload",
+        "lb1:switch-mode:owa:offload",
+        "outside:proven",
+        "lb1:mark:False",
+    ]
+    for earlier, later in itertools.pairwise(order):
+        assert before(made, earlier, later), (earlier, later)
+    flips = [step for step in ids if "switch-mode" in step]
+    assert len(flips) == 8
+    assert not any("mrsproxy" in step for step in flips)
+    assert before(made, "EX02:require-ssl", "lb1:switch-mode:outlook_anywhere:offload")
+
+
+def test_publishing_starts_with_every_service_bridged() -> None:
+    """Nothing goes to plain HTTP before every server accepts it."""
+    publish = plan(fact_set()).step(StepId("lb1:publish"))
+    assert publish.do is not None
+    change = publish.do.args["change"]
+    assert isinstance(change, dict)
+    assert change["modes"] == dict.fromkeys([s.value for s in Service], "bridge")
+
+
+def test_a_plan_of_what_is_already_so_has_no_steps() -> None:
+    """No changes, no plan: not even a marker."""
+    made = plan(offloaded_farm())
+    assert made.steps == ()
+    assert plan(fact_set(balancers=(balancer_facts(modes=BRIDGED),)), desired(BRIDGED)).steps == ()
+
+
+def test_going_back_to_bridging_is_the_mirror_image() -> None:
+    """The balancer first, then Require SSL, each directory to its value out of the box."""
+    made = plan(offloaded_farm(), desired(BRIDGED))
+    assert before(made, "lb1:switch-mode:owa:bridge", "outside:bridged")
+    assert before(made, "outside:bridged", "directory:set-outlook-anywhere")
+    assert before(made, "directory:set-outlook-anywhere", "EX01:require-ssl")
+    step = made.step(StepId("EX01:require-ssl"))
+    assert step.do is not None
+    change = step.do.args["change"]
+    assert isinstance(change, dict)
+    wanted = {item["service"]: (item["before"], item["after"]) for item in _list(change["changes"])}
+    assert wanted["owa"] == (NO_SSL, None)
+    assert wanted["oab"] == (NO_SSL, "Ssl, Ssl128")
+    assert set(wanted) == {"owa", "ecp", "oab", "activesync", "ews", "autodiscover", "mapi"}
+    set_oa = made.step(StepId("directory:set-outlook-anywhere"))
+    assert set_oa.do is not None
+    sent = set_oa.do.args["change"]
+    assert isinstance(sent, dict)
+    assert {
+        (o["ssl_offloading"], o["internal_clients_require_ssl"], o["external_clients_require_ssl"])
+        for o in _list(sent["after"])
+    } == {(False, True, True)}
+
+
+def _list(value: object) -> list[dict[str, object]]:
+    assert isinstance(value, list)
+    return value
+
+
+def test_outlook_anywhere_is_left_alone_where_nobody_asked() -> None:
+    """SSLOffloading true under bridging is harmless and not ours to change."""
+    facts = fact_set()
+    farm = FarmFacts(outlook_anywhere=tuple(outlook_anywhere_facts(s.server, offloading=True) for s in facts.servers))
+    made = plan(facts.model_copy(update={"farm": farm}), desired(BRIDGED))
+    assert "directory:set-outlook-anywhere" not in [step.id for step in made.steps]
+
+
+def test_outlook_anywhere_names_are_set_and_emptied_on_request() -> None:
+    """Only what was asked for differs; an empty name means none."""
+    wish = desired(BRIDGED, outlook_anywhere={"internal_hostname": "", "external_hostname": "oa.contoso.test"})
+    made = plan(fact_set("EX01", balancers=(balancer_facts(modes=BRIDGED),)), wish)
+    step = made.step(StepId("directory:set-outlook-anywhere"))
+    assert step.do is not None
+    change = step.do.args["change"]
+    assert isinstance(change, dict)
+    (after,) = _list(change["after"])
+    assert (after["internal_hostname"], after["external_hostname"]) == (None, "oa.contoso.test")
+    assert after["ssl_offloading"] is False
+
+
+def test_outlook_anywhere_needs_the_directory_and_an_entry() -> None:
+    """Without AD nothing is set; a server AD does not list is passed over."""
+    facts = fact_set(balancers=(balancer_facts(modes=BRIDGED),))
+    unread = facts.model_copy(update={"farm": FarmFacts(read=False)})
+    assert plan(unread, desired(BRIDGED)).steps == ()
+    unlisted = facts.model_copy(update={"farm": FarmFacts()})
+    assert plan(unlisted, desired(BRIDGED)).steps == ()
+
+
+def test_no_more_servers_are_drained_than_allowed() -> None:
+    """With max_unavailable 2, the third waits for the first and the two go at once."""
+    made = plan(fact_set("EX01", "EX02", "EX03", "EX04"), desired(limits={"max_unavailable": 2}))
+    assert not before(made, "lb1:undrain:EX01", "lb1:drain:EX02")
+    assert before(made, "lb1:undrain:EX01", "lb1:drain:EX03")
+    assert not before(made, "lb1:undrain:EX02", "lb1:drain:EX03")
+    assert before(made, "lb1:undrain:EX04", "lb1:switch-mode:owa:offload")
+    assert before(made, "lb1:undrain:EX03", "lb1:switch-mode:owa:offload")
+    spare = made.step(StepId("lb1:spare:EX03")).until[0]
+    assert spare.args == {"server": "EX03", "min": 2}
+
+
+def test_a_server_that_cannot_be_spared_is_not_drained() -> None:
+    """One server alone is changed in place, and the plan says what that costs."""
+    made = plan(fact_set("EX01"))
+    assert not any("drain" in step.id for step in made.steps)
+    assert "503" in made.notes[0]
+
+
+def test_a_server_that_is_already_right_is_left_alone() -> None:
+    """Where members may be levelled, only those that differ are touched."""
+    facts = fact_set()
+    facts = facts.model_copy(update={"servers": (facts.servers[0], flags_as_offloaded(facts.servers[1]))})
+    made = plan(facts, desired(limits={"allow_drift": True}))
+    assert [step.id for step in made.steps if step.id.endswith("require-ssl")] == ["EX01:require-ssl"]
+
+
+def test_two_balancers_are_published_beside_each_other_and_drained_together() -> None:
+    """No server changes before both balancers sent it no more requests."""
+    made = plan(fact_set(balancers=(balancer_facts("lb1"), balancer_facts("lb2"))))
+    assert not before(made, "lb1:publish", "lb2:publish")
+    for balancer in ("lb1", "lb2"):
+        assert before(made, f"{balancer}:publish", "outside:bridged")
+        assert before(made, f"{balancer}:drain:EX01", "EX01:require-ssl")
+    assert len(made.step(StepId("outside:proven")).until) == 2 * (1 + 9 + 2)
+
+
+def test_a_changed_structure_is_published_with_the_modes_in_force() -> None:
+    """A new member must not bring an offloaded service back to TLS on the way."""
+    stale = balancer_facts(modes=OFFLOADED).model_copy(update={"wanted_structure": "s2"})
+    facts = offloaded_farm().model_copy(update={"balancers": (stale,)})
+    made = plan(facts)
+    publish = made.step(StepId("lb1:publish"))
+    assert publish.do is not None
+    change = publish.do.args["change"]
+    assert isinstance(change, dict)
+    modes = change["modes"]
+    assert isinstance(modes, dict)
+    assert modes["owa"] == "offload"
+
+
+def test_another_certificate_is_installed_and_switched_live() -> None:
+    """Where a balancer serves another leaf, it is swapped without a new structure."""
+    facts = fact_set(balancers=(balancer_facts(modes=BRIDGED, leaf=7),))
+    made = plan(facts, desired(BRIDGED))
+    ids = [step.id for step in made.steps]
+    assert any(step.startswith("lb1:switch-certificate") for step in ids)
+    assert "lb1:publish" not in ids
+
+
+def test_a_service_no_server_has_is_not_probed() -> None:
+    """Nothing can answer for it."""
+    facts = fact_set()
+    servers = tuple(
+        s.model_copy(update={"vdirs": tuple(v for v in s.vdirs if Service.MAPI not in v.services)})
+        for s in facts.servers
+    )
+    made = plan(facts.model_copy(update={"servers": servers}), desired(BRIDGED))
+    probed = [check.args.get("service") for check in made.step(StepId("outside:proven")).until]
+    assert "mapi" not in probed
+    assert "owa" in probed
+
+
+def test_a_refused_plan_names_every_reason() -> None:
+    """Nothing is planned, and each reason says where and what to do."""
+    with pytest.raises(UnsafeChange) as refused:
+        plan(fact_set(), desired(trusted_leg=False, leaf_exportable=False))
+    assert len(refused.value.reasons) == 2
+    assert "trusted_leg" in " ".join(refused.value.reasons)
+
+
+def test_warnings_are_told_once() -> None:
+    """Eight services with one and the same remark make one line."""
+    assert len(plan(fact_set()).warnings) == 1
+
+
+def test_the_basis_follows_facts_and_wish_but_not_health() -> None:
+    """Sessions, health and remarks may change between plan and apply; anything else makes the plan stale."""
+    facts, wish = fact_set(), desired()
+    server = facts.servers[0]
+    healthier = server.model_copy(update={"live": type(server.live)(), "problems": ("slow",)})
+    assert basis(wish, facts.model_copy(update={"servers": (healthier, facts.servers[1])})) == basis(wish, facts)
+    changed = flags_as_offloaded(server)
+    assert basis(wish, facts.model_copy(update={"servers": (changed, facts.servers[1])})) != basis(wish, facts)
+    assert basis(desired(trusted_leg=False), facts) != basis(wish, facts)
+
+
+def test_identity_tells_plans_apart_and_survives_saving() -> None:
+    """What was approved is what is applied."""
+    made = plan(fact_set())
+    assert identity(Plan.model_validate_json(made.model_dump_json())) == identity(made)
+    assert identity(made.model_copy(update={"steps": made.steps[:-1]})) != identity(made)
+    with pytest.raises(KeyError):
+        made.step(StepId("nothing"))
+
+
+def test_a_plan_without_a_certificate_is_our_bug() -> None:
+    """The rules refuse it first; the phases do not guess."""
+    with pytest.raises(AssertionError):
+        Phases(desired(leaf=None), fact_set(), {}, "x")
+
+
+def test_weaving_refuses_steps_that_stand_twice_or_follow_unknown_ones() -> None:
+    """Both are a target's bug and must not become a plan."""
+    weave = Weave()
+    step = Step(id=StepId("a"), target="t", summary="a")
+    assert weave.add((step,), after=()) == ("a",)
+    with pytest.raises(ValueError, match="twice"):
+        weave.add((step,), after=())
+    with pytest.raises(ValueError, match="unknown"):
+        weave.add((Step(id=StepId("b"), target="t", summary="b", after=(StepId("z"),)),), after=())
+    assert weave.add((), after=(StepId("a"),)) == ("a",)
+    chain = (Step(id=StepId("c"), target="t", summary="c"), Step(id=StepId("d"), target="t", summary="d"))
+    assert weave.add(chain, after=(StepId("a"),)) == ("c", "d")
