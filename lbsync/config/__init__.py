@@ -1,0 +1,34 @@
+"""The configuration: TOML text to values, and every fault with its line.
+
+Rule of this room: pure and deterministic; it opens no file and asks no server. Secrets are references here, resolved in
+``lbsync.secrets``; it must never know a value.
+"""
+
+from __future__ import annotations
+
+from lbsync.config.load import Loaded, load
+from lbsync.config.problems import BrokenConfig
+from lbsync.config.schema import schema
+from lbsync.config.sections import (
+    BalancerSection,
+    CertificateSection,
+    Config,
+    ServerSection,
+    WinrmSection,
+)
+from lbsync.config.wish import Leaf, desired, modes
+
+__all__ = [
+    "BalancerSection",
+    "BrokenConfig",
+    "CertificateSection",
+    "Config",
+    "Leaf",
+    "Loaded",
+    "ServerSection",
+    "WinrmSection",
+    "desired",
+    "load",
+    "modes",
+    "schema",
+]

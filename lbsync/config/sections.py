@@ -1,0 +1,218 @@
+"""The configuration file's tables as values: the one place that says which keys there are.
+
+Rule of this room: shapes, defaults and single-value rules only; what several keys must agree on stands in ``agree``.
+The docstring below a key is its description in the published JSON schema.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+import idna
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from lbsync.config.reference import SecretRef
+from lbsync.desired import Limits, OutlookAnywhereWish
+from lbsync.model import Mode
+
+
+class Section(BaseModel):
+    """One table: frozen, and closed so that a misspelt key is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _thumbprint(text: str) -> str:
+    """40 hexadecimal digits; blanks, and the invisible mark that Windows' certificate dialog copies along, are dropped."""
+    bare = re.sub(r"[\s:\u200e\u200f]", "", text).upper()
+    if not re.fullmatch(r"[0-9A-F]{40}", bare):
+        raise PydanticCustomError(
+            "thumbprint",
+            "must be a SHA-1 thumbprint: 40 hexadecimal digits",
+            {"remedy": "copy it from Get-ExchangeCertificate"},
+        )
+    return bare
+
+
+def _host(text: str) -> str:
+    """A DNS name as an A-label in lower case; no wildcard, no address, no URL."""
+    try:
+        name = idna.encode(text, uts46=True).decode().lower()
+    except idna.IDNAError:
+        name = ""
+    if not name or _is_address(name):
+        raise PydanticCustomError(
+            "host", "must be one DNS name", {"remedy": 'write the bare name, as in "mail.contoso.com"'}
+        )
+    return name
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Host = Annotated[str, AfterValidator(_host)]
+Thumb = Annotated[str, AfterValidator(_thumbprint)]
+
+
+class WinrmSection(Section):
+    """How the servers are reached."""
+
+    user: Text | None = None
+    """The account, as DOMAIN\\name or name@domain."""
+    password: SecretRef | None = None
+    """A reference to its password."""
+    transport: Literal["ntlm", "kerberos", "credssp", "certificate"] = "ntlm"
+    """How the account proves itself."""
+    scheme: Literal["https", "http"] = "https"
+    """http only with ntlm, kerberos or credssp, which then seal every message."""
+    port: Port | None = None
+    """Default: 5986 for https, 5985 for http; a server's winrm_port comes first."""
+    ca_file: Text | None = None
+    """PEM file of the CA that signed the servers' WinRM certificates; default: the CAs of this system."""
+    certificate_file: Text | None = None
+    """Client certificate (PEM) for the transport certificate."""
+    key_file: Text | None = None
+    """Its key (PEM)."""
+
+
+class FarmSection(Section):
+    """The farm as a whole."""
+
+    name: Name
+    """A name for reports and for the ledger."""
+    trusted_leg: bool = False
+    """Whether the leg from balancer to servers may carry credentials in clear; offload needs it."""
+    directory_server: Name | None = None
+    """The server through which Active Directory is read and set; default: the first one."""
+    exchange: Literal["explicit", "delegated", "none"] = "explicit"
+    """How Exchange's own cmdlets are reached: the account given explicitly, delegated (kerberos, credssp), or not at all."""
+    winrm: WinrmSection
+    """The account, and the way to the servers."""
+
+
+class ServerSection(Section):
+    """One client access server."""
+
+    name: Name
+    """Its Exchange name, as Get-ExchangeServer has it."""
+    fqdn: Host
+    """Its full name, which its WinRM and IIS certificates carry."""
+    address: Text | None = None
+    """Where it is reached; default: fqdn."""
+    http_port: Port = 80
+    """IIS, plain."""
+    https_port: Port = 443
+    """IIS, TLS."""
+    winrm_port: Port | None = None
+    """Default: farm.winrm.port."""
+
+
+class CertificateSection(Section):
+    """The certificate that clients shall see."""
+
+    source: Literal["server", "file"] = "server"
+    """server: exported from the farm at each use; file: a PFX or PEM file."""
+    thumbprint: Thumb | None = None
+    """With source server: which one; default: the one that all servers' IIS serve on 443."""
+    file: Text | None = None
+    """With source file: the PFX or PEM file."""
+    password: SecretRef | None = None
+    """With source file: a reference to its password."""
+    allow_self_signed: bool = False
+    """Whether a self-signed certificate may be published."""
+
+
+class PublishSection(Section):
+    """What clients ask for."""
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
+    """The names clients use; health checks send the first."""
+    server_ca_file: Text | None = None
+    """PEM file of the CA that signed the servers' IIS certificates, against which balancers verify them."""
+
+
+class ModesSection(Section):
+    """Where TLS ends, service by service: offload (at the balancer) or bridge (again at the server)."""
+
+    default: Mode = Mode.BRIDGE
+    """For services not named here. MRSProxy stays bridged whatever the default."""
+    owa: Mode | None = None
+    """Outlook on the web."""
+    ecp: Mode | None = None
+    """Exchange admin center."""
+    outlook_anywhere: Mode | None = None
+    """RPC over HTTP; its SSLOffloading lives in Active Directory."""
+    oab: Mode | None = None
+    """Offline address book."""
+    activesync: Mode | None = None
+    """Exchange ActiveSync."""
+    ews: Mode | None = None
+    """Exchange Web Services."""
+    autodiscover: Mode | None = None
+    """Autodiscover."""
+    mapi: Mode | None = None
+    """MAPI over HTTP."""
+    mrsproxy: Mode | None = None
+    """Mailbox moves between forests; offload is refused always."""
+
+
+class LimitsSection(Limits):
+    """How careful to be, and how patient. Times are seconds."""
+
+    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)
+
+    connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10
+    """For one connection to a server or balancer."""
+    parallel: Annotated[int, Field(ge=1, le=512)] = 64
+    """How many servers are read at the same time."""
+
+
+class ListenSection(Section):
+    """Where clients reach a balancer; asked from outside by verify and by the canary."""
+
+    address: Text
+    """Name or address of the listeners."""
+    https_port: Port = 443
+    """The TLS listener."""
+    http_port: Port | None = 80
+    """The plain listener that redirects to TLS."""
+
+
+class BalancerSection(Section):
+    """One balancer."""
+
+    name: Name
+    """A name for plans and reports."""
+    provider: Name
+    """Which kind: lbsync providers lists those installed."""
+    listen: ListenSection
+    """Its listeners as clients see them."""
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """The provider's own settings; lbsync providers NAME lists them."""
+
+
+class Config(Section):
+    """The whole file."""
+
+    version: Literal[1]
+    """Of this format."""
+    farm: FarmSection
+    servers: Annotated[tuple[ServerSection, ...], Field(min_length=1)]
+    certificate: CertificateSection = CertificateSection()
+    publish: PublishSection
+    modes: ModesSection = ModesSection()
+    outlook_anywhere: OutlookAnywhereWish = OutlookAnywhereWish()
+    """What else to set of Outlook Anywhere; only the keys given are changed, "" empties a host name."""
+    limits: LimitsSection = LimitsSection()
+    balancers: tuple[BalancerSection, ...] = ()
