@@ -1,0 +1,59 @@
+"""Runs: the events of one, the tables they obey, and the fold that makes a run of them.
+
+Rule of this room: pure. The ledger stores what is said here, the engine brings it about; neither is known here.
+"""
+
+from __future__ import annotations
+
+from lbsync.run.events import (
+    Awaiting,
+    Confirmed,
+    Direction,
+    Ending,
+    Event,
+    Failed,
+    Finished,
+    Held,
+    Intended,
+    Interrupted,
+    Performed,
+    Resumed,
+    RunEnded,
+    RunStarted,
+    TurnedBack,
+    Verified,
+    load_event,
+)
+from lbsync.run.fold import Move, Progress, Run, Shown, StepStatus, passive, same_state
+from lbsync.run.transitions import IllegalEvent, RunPhase, StepPhase, advance
+
+__all__ = [
+    "Awaiting",
+    "Confirmed",
+    "Direction",
+    "Ending",
+    "Event",
+    "Failed",
+    "Finished",
+    "Held",
+    "IllegalEvent",
+    "Intended",
+    "Interrupted",
+    "Move",
+    "Performed",
+    "Progress",
+    "Resumed",
+    "Run",
+    "RunEnded",
+    "RunPhase",
+    "RunStarted",
+    "Shown",
+    "StepPhase",
+    "StepStatus",
+    "TurnedBack",
+    "Verified",
+    "advance",
+    "load_event",
+    "passive",
+    "same_state",
+]
