@@ -12,12 +12,22 @@ from typing import NoReturn
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lbsync_certs.chain import order
 from lbsync_certs.info import CertificateInfo, Fingerprint, Thumbprint, describe, is_self_signed
 from lbsync_certs.problem import CertificateProblem, ProblemCode
+
+LeafKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | dsa.DSAPrivateKey
+)
+"""What a PFX may carry; that DSA serves no client is for ``checks`` to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Bundle:
 
     leaf: x509.Certificate
     chain: tuple[x509.Certificate, ...]
-    key: PrivateKeyTypes = field(repr=False, compare=False)
+    key: LeafKey = field(repr=False, compare=False)
     info: CertificateInfo
 
     @property
@@ -66,7 +76,7 @@ def public_bytes(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def key_matches(cert: x509.Certificate, key: PrivateKeyTypes) -> bool:
+def key_matches(cert: x509.Certificate, key: LeafKey) -> bool:
     """True when ``key`` is the private key of ``cert``."""
     try:
         return public_bytes(cert.public_key()) == public_bytes(key.public_key())
@@ -80,9 +90,13 @@ def assemble(
     """One bundle from a key and the certificates found beside it, in any order.
 
     The leaf is the certificate of this key; where several are (a renewal that kept its key), the first of them that ends
-    last. ``intermediates`` complete the chain. Raises CertificateProblem ``no_certificate``, ``key_mismatch``,
-    ``chain_broken``, ``unreadable``.
+    last. ``intermediates`` complete the chain. Raises CertificateProblem ``no_certificate``, ``unsupported_key``,
+    ``key_mismatch``, ``chain_broken``, ``unreadable``.
     """
+    if not isinstance(key, LeafKey):
+        raise CertificateProblem(
+            ProblemCode.UNSUPPORTED_KEY, "The private key is of a kind that no TLS server uses. RSA or EC is expected."
+        )
     if not certificates:
         raise CertificateProblem(
             ProblemCode.NO_CERTIFICATE,

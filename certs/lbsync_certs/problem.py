@@ -19,6 +19,7 @@ class ProblemCode(StrEnum):
     LEGACY_DISABLED = "legacy_disabled"
     UNREADABLE = "unreadable"
     NO_KEY = "no_key"
+    UNSUPPORTED_KEY = "unsupported_key"
     SEVERAL_KEYS = "several_keys"
     NO_CERTIFICATE = "no_certificate"
     KEY_MISMATCH = "key_mismatch"
