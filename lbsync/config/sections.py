@@ -107,9 +107,11 @@ class ServerSection(Section):
     name: Name
     """Its Exchange name, as Get-ExchangeServer has it."""
     fqdn: Host
-    """Its full name, which its WinRM and IIS certificates carry."""
+    """Its full name, which its WinRM certificate carries."""
     address: Text | None = None
     """Where it is reached; default: fqdn."""
+    tls_name: Host | None = None
+    """The name that balancers verify on its IIS certificate when they bridge; default: fqdn."""
     http_port: Port = 80
     """IIS, plain."""
     https_port: Port = 443

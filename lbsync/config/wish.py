@@ -39,6 +39,7 @@ def desired(config: Config, leaf: Leaf) -> Desired:
         farm=config.farm.name,
         modes=modes(config.modes),
         hosts=config.publish.hosts,
+        tls_names={server.name: server.tls_name or server.fqdn for server in config.servers},
         leaf=leaf.info,
         leaf_exportable=leaf.exportable,
         leaf_problem=leaf.problem,
