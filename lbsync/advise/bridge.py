@@ -12,6 +12,7 @@ from lbsync.advise.case import Case, protected
 from lbsync.facts import ServerFacts
 from lbsync.model import Mode
 from lbsync.services import Service
+from lbsync_certs.names import covers
 
 
 def same_certificate(case: Case, service: Service) -> Iterator[Finding]:

@@ -12,7 +12,6 @@ from datetime import datetime
 from lbsync.advice import Finding
 from lbsync.desired import Desired, FactSet
 from lbsync.facts import ServerFacts, TokenChecking, VdirFacts
-from lbsync.model import Mode
 from lbsync.services import Service
 from lbsync.target import Capabilities
 
@@ -28,11 +27,6 @@ class Case:
     facts: FactSet
     capabilities: dict[str, Capabilities]
     now: datetime
-
-    @property
-    def offloads(self) -> bool:
-        """True when any service shall be offloaded."""
-        return Mode.OFFLOAD in self.desired.modes.values()
 
     def servers(self, holds: Callable[[ServerFacts], bool]) -> tuple[str, ...]:
         """Names of the servers of which something holds, in configured order."""
