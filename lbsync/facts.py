@@ -9,11 +9,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from lbsync_certs import CertificateInfo, Fingerprint, Thumbprint
 from pydantic import Field, JsonValue
 
 from lbsync.model import Mode, Value
 from lbsync.services import FRONT_END_SITE, HTTPS_PORT, Service
+from lbsync_certs import CertificateInfo, Fingerprint, Thumbprint
 
 
 class TokenChecking(StrEnum):
@@ -150,6 +150,16 @@ class OAuthFacts(Value):
         return self.oauth2_client_profile_enabled or self.evosts_is_default or self.hybrid_configuration
 
 
+class ExchangeCertificate(Value):
+    """What Get-ExchangeCertificate adds to a server's stored certificate; ``None`` where Exchange did not say."""
+
+    server: str
+    thumbprint: Thumbprint
+    services: tuple[str, ...] | None = None
+    status: str | None = None
+    exportable: bool | None = None
+
+
 class FarmFacts(Value):
     """What lives in AD, read once per farm. ``read`` is false when the Exchange tier is not configured."""
 
@@ -158,6 +168,8 @@ class FarmFacts(Value):
     outlook_anywhere: tuple[OutlookAnywhereFacts, ...] = ()
     mrsproxy_enabled: dict[str, bool] = Field(default_factory=dict)
     oauth: OAuthFacts = OAuthFacts()
+    certificates: tuple[ExchangeCertificate, ...] = ()
+    """Joined into the servers' certificates by ``lbsync.exchange.facts.with_exchange``."""
     missing_cmdlets: tuple[str, ...] = ()
     """Cmdlets the account's RBAC roles do not offer."""
     problems: tuple[str, ...] = ()

@@ -28,5 +28,5 @@ ScriptName = Literal[
 
 @cache
 def text(name: ScriptName | Literal["bootstrap"]) -> str:
-    """The whole text of ``<name>.ps1``, line ends as ``\\n``, read once per process."""
+    r"""The whole text of ``<name>.ps1``, line ends as ``\\n``, read once per process."""
     return files(__name__).joinpath(f"{name}.ps1").read_text(encoding="utf-8")
