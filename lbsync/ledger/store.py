@@ -23,6 +23,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from lbsync.errors import LedgerError
+from lbsync.ledger.lock import RunLock
 from lbsync.ledger.trouble import create_private, told_as_ledger_errors
 from lbsync.run import Event, IllegalEvent, Run, RunPhase, RunStarted, advance, load_event
 
@@ -134,6 +135,10 @@ class Ledger:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def lock(self, run_id: str) -> RunLock:
+        """The lock to hold, as a context manager, while ``run_id`` works; see RunLock."""
+        return RunLock(self.path, run_id)
 
     def append(self, run_id: str, event: Event, *, expect: RunPhase | None = None) -> RunPhase:
         """Write an event and return the phase its run is in afterwards; on the disk when this returns.
