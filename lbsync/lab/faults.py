@@ -1,0 +1,52 @@
+"""What goes wrong on the management side, by chance: seeded, at a low rate, never on the data path.
+
+Rule of this room: the same seed gives the same faults for the same requests to a server in the same order.
+"""
+
+from __future__ import annotations
+
+import random
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """One mishap of one management request."""
+
+    DROP_BEFORE = "drop-before"
+    """The connection dies and nothing was done."""
+    DROP_AFTER = "drop-after"
+    """The connection dies after it was done: the caller cannot know."""
+    WSMAN = "wsman-fault"
+    """A WSMan fault, nothing done."""
+    SLOW = "slow"
+    """The answer takes its time."""
+
+
+_KINDS = tuple(Fault)
+SLOW_S = (0.1, 0.6)
+
+
+class Faults:
+    """Draws the fault of each request of one server."""
+
+    def __init__(self, rate: float, seed: int, server: str) -> None:
+        """``rate`` is the share of requests (0 to 1) that meet a fault."""
+        self._rate = rate
+        self._random = random.Random(f"{seed}/{server}")
+        self._next: list[Fault | None] = []
+
+    def script(self, *faults: Fault | None) -> None:
+        """Let the next requests meet exactly these (``None``: nothing), then chance again: for tests of one mishap."""
+        self._next.extend(faults)
+
+    def draw(self) -> Fault | None:
+        """The fault of the next request, ``None`` for nearly all."""
+        if self._next:
+            return self._next.pop(0)
+        if self._rate <= 0 or self._random.random() >= self._rate:
+            return None
+        return self._random.choice(_KINDS)
+
+    def pause_s(self) -> float:
+        """How long a slow answer takes."""
+        return self._random.uniform(*SLOW_S)
