@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "CertificateInfo", "CertificateProblem", "Fingerprint", "ProblemCode", "Thumbprint"]
 
 
-def __getattr__(name: str) -> object:
-    """Load ``Bundle`` on first use (PEP 562)."""
-    if name == "Bundle":
-        from lbsync_certs.bundle import Bundle
+if not TYPE_CHECKING:  # a type checker would take it for leave to import any name
 
-        return Bundle
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Load ``Bundle`` on first use (PEP 562)."""
+        if name == "Bundle":
+            from lbsync_certs.bundle import Bundle
+
+            return Bundle
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lbsync_certs.chain import order
-from lbsync_certs.info import CertificateInfo, Fingerprint, Thumbprint, describe, is_self_signed
+from lbsync_certs.info import CertificateInfo, Fingerprint, Thumbprint, describe, is_self_signed, subject_of
 from lbsync_certs.problem import CertificateProblem, ProblemCode
 
 LeafKey = (
@@ -104,7 +104,7 @@ def assemble(
         )
     leaves = [cert for cert in certificates if key_matches(cert, key)]
     if not leaves:
-        subjects = "; ".join(cert.subject.rfc4514_string() for cert in certificates)
+        subjects = "; ".join(subject_of(cert) for cert in certificates)
         raise CertificateProblem(
             ProblemCode.KEY_MISMATCH,
             f"The private key belongs to none of the certificates beside it ({subjects}). "

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from lbsync_certs.info import is_self_signed
+from lbsync_certs.info import is_self_signed, issuer_of, subject_of
 from lbsync_certs.problem import CertificateProblem, ProblemCode
 
 
@@ -37,10 +37,9 @@ def order(leaf: x509.Certificate, pool: Iterable[x509.Certificate]) -> tuple[x50
     current = leaf
     while not is_self_signed(current):
         unused = [cert for cert in unused if cert != current]
-        named = [cert for cert in unused if cert.subject == current.issuer]
-        signers = [cert for cert in named if issued_by(current, cert)]
+        signers = [cert for cert in unused if issued_by(current, cert)]
         if not signers:
-            _refuse_impostors(current, named)
+            _refuse_impostors(current, unused)
             break
         current = max(signers, key=_preference)
         chain.append(current)
@@ -51,7 +50,7 @@ def broken_link(leaf: x509.Certificate, chain: Sequence[x509.Certificate]) -> st
     """The first link of a chain *as it stands* that does not hold, in words, or ``None``."""
     for cert, issuer in zip((leaf, *chain), chain, strict=False):
         if not issued_by(cert, issuer):
-            return f"{issuer.subject.rfc4514_string()} did not sign {cert.subject.rfc4514_string()}"
+            return f"{subject_of(issuer)} did not sign {subject_of(cert)}"
     return None
 
 
@@ -62,7 +61,7 @@ def missing_issuer(
     top = chain[-1] if chain else leaf
     if any(top == root or issued_by(top, root) for root in roots):
         return None
-    return top.issuer.rfc4514_string()
+    return issuer_of(top)
 
 
 def _preference(cert: x509.Certificate) -> tuple[bool, float, bytes]:
@@ -70,13 +69,12 @@ def _preference(cert: x509.Certificate) -> tuple[bool, float, bytes]:
     return is_self_signed(cert), cert.not_valid_after_utc.timestamp(), cert.public_bytes(Encoding.DER)
 
 
-def _refuse_impostors(cert: x509.Certificate, named: Sequence[x509.Certificate]) -> None:
+def _refuse_impostors(cert: x509.Certificate, others: Sequence[x509.Certificate]) -> None:
     # A stale root of the same name does no harm: roots are not served. A stale intermediate would be.
-    if any(not is_self_signed(other) for other in named):
-        name = cert.issuer.rfc4514_string()
+    name = issuer_of(cert)
+    if any(subject_of(other) == name and not is_self_signed(other) for other in others):
         raise CertificateProblem(
             ProblemCode.CHAIN_BROKEN,
-            f"{cert.subject.rfc4514_string()} was issued by {name}, but the certificate of that name beside it holds "
-            "another key: it is an older or newer one of the same CA. Export again with the whole chain, or add the "
-            "right intermediate.",
+            f"{subject_of(cert)} was issued by {name}, but the certificate of that name beside it holds another key: it is "
+            "an older or newer one of the same CA. Export again with the whole chain, or add the right intermediate.",
         )

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lbsync_certs.problem import CertificateProblem, ProblemCode
+from lbsync_certs.quiet import quietly
 from lbsync_certs.values import CertificateInfo, Fingerprint, Thumbprint
 
 __all__ = [
@@ -25,14 +26,19 @@ __all__ = [
     "describe",
     "fingerprint_of",
     "is_self_signed",
+    "issuer_of",
     "load_der",
     "parse_thumbprint",
+    "subject_of",
     "thumbprint_of",
 ]
 
 _THUMBPRINT = re.compile(r"[0-9A-F]{40}\Z")
 # The Windows certificate dialogue puts an invisible mark (U+200E) before the digits, and spaces or colons between them.
 _THUMBPRINT_NOISE = re.compile(r"[\s:\-\u200e\u200f\ufeff]")
+
+# ``C=Germany`` of a real farm: Windows takes names that break a length rule.
+_UNRULY = "Attribute's length must be"
 
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
 
@@ -81,7 +87,7 @@ def describe(cert: x509.Certificate) -> CertificateInfo:
     try:
         names, addresses = _names(cert)
         server_auth = _serves(cert)
-        subject, issuer = cert.subject.rfc4514_string(), cert.issuer.rfc4514_string()
+        subject, issuer = subject_of(cert), issuer_of(cert)
     except ValueError as error:
         # An extension or a name that breaks its own rules; Windows stores such certificates without complaint.
         raise CertificateProblem(
@@ -106,15 +112,25 @@ def describe(cert: x509.Certificate) -> CertificateInfo:
 
 def is_self_signed(cert: x509.Certificate) -> bool:
     """True when the certificate is its own issuer, by signature where the algorithm can be checked, else by name."""
-    if cert.subject != cert.issuer:
-        return False
     try:
         cert.verify_directly_issued_by(cert)
-    except InvalidSignature:
+    except UnsupportedAlgorithm:
+        return subject_of(cert) == issuer_of(cert)
+    except (InvalidSignature, TypeError, ValueError):
         return False
-    except (UnsupportedAlgorithm, TypeError, ValueError):
-        return True
     return True
+
+
+def subject_of(cert: x509.Certificate) -> str:
+    """Whose certificate it is (RFC 4514). Raises ValueError where the name cannot be read."""
+    with quietly(_UNRULY):
+        return cert.subject.rfc4514_string()
+
+
+def issuer_of(cert: x509.Certificate) -> str:
+    """Who issued it (RFC 4514). Raises ValueError where the name cannot be read."""
+    with quietly(_UNRULY):
+        return cert.issuer.rfc4514_string()
 
 
 def _serial(number: int) -> str:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from lbsync_certs.bundle import Bundle, assemble
 from lbsync_certs.pfx_shape import MalformedError, Shape, UnsupportedError, shape_of
 from lbsync_certs.problem import CertificateProblem, ProblemCode
+from lbsync_certs.quiet import quietly
 
 Encryption = Literal["3des", "aes256"]
 
@@ -46,7 +47,7 @@ def open_pfx(data: bytes, password: str | bytes | None, *, intermediates: Iterab
     ``wrong_password``, ``legacy_disabled``, ``unsupported_pfx``, ``no_key``, ``several_keys``, ``no_certificate``,
     ``key_mismatch``, ``chain_broken``, ``unreadable``.
     """
-    secret = password.encode() if isinstance(password, str) else password
+    secret = _utf8(password)
     try:
         shape = shape_of(data)
     except MalformedError:
@@ -55,7 +56,7 @@ def open_pfx(data: bytes, password: str | bytes | None, *, intermediates: Iterab
         raise _unsupported(str(error)) from None
     content = _load(data, secret)
     if content is None:
-        raise _why_closed(shape, secret)
+        raise why_closed(shape, secret, rc2_works=_load(_RC2_PROBE, b"x") is not None)
     if content.key is None:
         raise CertificateProblem(
             ProblemCode.NO_KEY,
@@ -86,6 +87,16 @@ def write_pfx(bundle: Bundle, password: bytes, *, encryption: Encryption = "3des
     )
 
 
+def _utf8(password: str | bytes | None) -> bytes | None:
+    """What cryptography takes. Bytes that are no UTF-8 are Latin-1, as OpenSSL reads them for the older ciphers."""
+    if not isinstance(password, bytes):
+        return password.encode() if password is not None else None
+    try:
+        return password.decode().encode()
+    except UnicodeDecodeError:
+        return password.decode("latin-1").encode()
+
+
 def _encryption(encryption: Encryption, password: bytes) -> KeySerializationEncryption:
     match encryption:
         case "3des":
@@ -101,7 +112,8 @@ def _encryption(encryption: Encryption, password: bytes) -> KeySerializationEncr
 def _load(data: bytes, password: bytes | None) -> pkcs12.PKCS12KeyAndCertificates | None:
     """The contents, or ``None``: OpenSSL does not say why it could not."""
     try:
-        return pkcs12.load_pkcs12(data, password)
+        with quietly("PKCS#12 bundle could not be parsed as DER"):  # old Windows writes BER
+            return pkcs12.load_pkcs12(data, password)
     except (ValueError, UnsupportedAlgorithm):
         return None
 
@@ -113,21 +125,21 @@ def _refuse_several_keys(shape: Shape, password: bytes | None) -> None:
             ProblemCode.SEVERAL_KEYS,
             f"The PFX holds {shape.keys} private keys, and which one is meant cannot be told. Export one certificate alone.",
         )
-    for content in shape.encrypted:
+    for content in shape.parts(password):
         opened = _load(content, password)
         if opened is None or opened.key is not None:
             # No Windows writes keys there. Whether it is one or several cannot be seen.
             raise _unsupported("a private key lies inside an encrypted part, where keys cannot be counted")
 
 
-def _why_closed(shape: Shape, password: bytes | None) -> CertificateProblem:
-    """Why the contents did not open, as far as the file tells."""
+def why_closed(shape: Shape, password: bytes | None, *, rc2_works: bool) -> CertificateProblem:
+    """Why the contents did not open, as far as the file tells; ``rc2_works`` is what this machine's OpenSSL can do."""
     sealed = shape.mac.verifies(password) if shape.mac else None
     if sealed is False:
         return CertificateProblem(
             ProblemCode.WRONG_PASSWORD, "The password of the PFX is wrong, or the file is damaged."
         )
-    if shape.uses_rc2 and _load(_RC2_PROBE, b"x") is None:
+    if shape.uses_rc2 and not rc2_works:
         return CertificateProblem(
             ProblemCode.LEGACY_DISABLED,
             "The PFX is encrypted with RC2 and OpenSSL's legacy algorithms are switched off here. Unset "

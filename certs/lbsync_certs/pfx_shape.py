@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from asn1crypto import cms, pkcs12
@@ -44,22 +44,34 @@ class Mac:
 
     def verifies(self, password: bytes | None) -> bool | None:
         """Whether the password made this seal; ``None`` where the algorithm is not known (PBMAC1 of RFC 9579)."""
-        if self.algorithm not in _BLOCK:
-            return None
-        return any(hmac.compare_digest(self._seal(form), self.digest) for form in _forms(password))
+        return self._form(password) is not None if self.algorithm in _BLOCK else None
 
-    def _seal(self, password: bytes) -> bytes:
+    def over(self, sealed: bytes, password: bytes | None) -> Mac | None:
+        """A seal of the same kind over other contents, or ``None`` where the password did not make this one."""
+        form = self._form(password) if self.algorithm in _BLOCK else None
+        if form is None:
+            return None
+        return replace(self, sealed=sealed, digest=self._digest(sealed, form))
+
+    def _form(self, password: bytes | None) -> bytes | None:
+        """The form of the password that made this seal."""
+        for form in _forms(password):
+            if hmac.compare_digest(self._digest(self.sealed, form), self.digest):
+                return form
+        return None
+
+    def _digest(self, sealed: bytes, password: bytes) -> bytes:
         """RFC 7292 appendix B.2 with purpose 3 (integrity); one round is enough, since key and hash are of one length."""
         name, block = self.algorithm, _BLOCK[self.algorithm]
         key = hashlib.new(name, bytes([3]) * block + _fill(self.salt, block) + _fill(password, block)).digest()
         for _ in range(self.iterations - 1):
             key = hashlib.new(name, key).digest()
-        return hmac.digest(key, self.sealed, name)
+        return hmac.digest(key, sealed, name)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """``keys`` counts private keys in readable sight, ``encrypted`` are the contents out of it, each as a PFX of its own.
+    """``keys`` counts private keys in readable sight, ``encrypted`` are the contents out of it (AuthenticatedSafe, DER).
 
     ``algorithms`` names every encryption in use.
     """
@@ -73,6 +85,15 @@ class Shape:
     def uses_rc2(self) -> bool:
         """True where a part is encrypted with RC2, as Windows does by default up to Server 2016."""
         return any("rc2" in name for name in self.algorithms)
+
+    def parts(self, password: bytes | None) -> tuple[bytes, ...]:
+        """Each encrypted content as a PFX of its own.
+
+        Sealed again with ``password``: an empty one has two forms, and OpenSSL finds by the seal which it is.
+        """
+        return tuple(
+            _alone(content, self.mac.over(content, password) if self.mac else None) for content in self.encrypted
+        )
 
 
 class Node(Protocol):
@@ -122,7 +143,7 @@ def _shape(pfx: Node) -> Shape:
             case "encrypted_data":
                 content = info["content"]["encrypted_content_info"]
                 algorithms.add(str(content["content_encryption_algorithm"]["algorithm"].native))
-                encrypted.append(_alone(info))
+                encrypted.append(pkcs12.AuthenticatedSafe([cms.ContentInfo.load(info.dump())]).dump())
             case other:
                 raise UnsupportedError(f"a part of it is {other!r}, which needs more than a password")
     return Shape(keys, tuple(encrypted), frozenset(algorithms), _mac(pfx["mac_data"], sealed))
@@ -152,10 +173,15 @@ def _bag_algorithm(bag: Node) -> frozenset[str]:
     return frozenset({str(bag["bag_value"]["encryption_algorithm"]["algorithm"].native)})
 
 
-def _alone(info: Node) -> bytes:
-    """One content as a PFX of its own, without seal."""
-    safe = pkcs12.AuthenticatedSafe([cms.ContentInfo.load(info.dump())])
-    return bytes(pkcs12.Pfx({"version": "v3", "auth_safe": {"content_type": "data", "content": safe.dump()}}).dump())
+def _alone(safe: bytes, mac: Mac | None) -> bytes:
+    fields: dict[str, object] = {"version": "v3", "auth_safe": {"content_type": "data", "content": safe}}
+    if mac is not None:
+        fields["mac_data"] = {
+            "mac": {"digest_algorithm": {"algorithm": mac.algorithm}, "digest": mac.digest},
+            "mac_salt": mac.salt,
+            "iterations": mac.iterations,
+        }
+    return bytes(pkcs12.Pfx(fields).dump())
 
 
 def _mac(mac: Node, sealed: bytes) -> Mac | None:
@@ -180,11 +206,7 @@ def _fill(value: bytes, block: int) -> bytes:
 
 
 def _forms(password: bytes | None) -> tuple[bytes, ...]:
-    """The password as it goes into the seal: UTF-16 with a closing zero. Programs differ on an empty one: both forms."""
+    """The password (UTF-8) as it goes into the seal: UTF-16 with a closing zero. Programs differ on an empty one."""
     if not password:
         return b"", b"\0\0"
-    try:
-        text = password.decode()
-    except UnicodeDecodeError:
-        text = password.decode("latin-1")  # as OpenSSL does
-    return (text.encode("utf-16-be") + b"\0\0",)
+    return (password.decode().encode("utf-16-be") + b"\0\0",)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
 from lbsync_certs.bundle import Bundle, assemble
 
 Kind = Literal["rsa2048", "ec256", "rsa1024"]
