@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "CertificateInfo", "CertificateProblem", "Fingerprint", "ProblemCode", "Thumbprint"]
 
 
-if not TYPE_CHECKING:  # a type checker would take it for leave to import any name
+if not TYPE_CHECKING:  # pragma: no branch  a type checker would take it for leave to import any name
 
     def __getattr__(name: str) -> object:
         """Load ``Bundle`` on first use (PEP 562)."""
