@@ -1,0 +1,220 @@
+"""One thread's connection to one server: pywinrm's Protocol, with time limits, one careful re-login and our errors.
+
+Rule of this room: pywinrm is imported here alone, and here alone its exceptions are seen. A message the server answered
+with 401 was not carried out, so it may be sent once more after a new login; a message whose answer was lost may not.
+
+Source: pywinrm 0.5.0 and requests_ntlm 1.3.0, read; a keep-alive connection that was dropped shows under NTLM as
+InvalidCredentialsError.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import requests
+from spnego.exceptions import SpnegoError
+from winrm.exceptions import (
+    InvalidCredentialsError,
+    WinRMError,
+    WinRMOperationTimeoutError,
+    WinRMTransportError,
+    WSManFaultError,
+)
+from winrm.protocol import Protocol
+
+from lbsync.errors import ConfigError, Denied, LbsyncError, Unreachable
+from lbsync.exchange.session import failures
+from lbsync.exchange.session.gate import LoginGate
+from lbsync.exchange.session.settings import SessionSettings
+from lbsync.exchange.session.transport import prepare
+
+if TYPE_CHECKING:
+    from lbsync.exchange.session.transport import Adapter
+
+T = TypeVar("T")
+
+_LONGER_THAN_OPERATION_S = 10.0
+"""The read time-out exceeds the server's own by this, so that its "nothing yet" arrives."""
+
+_GARBLED = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    StopIteration,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What pywinrm raises where an answer lacks what it looks for (SyntaxError: XML)."""
+
+
+class _Torn(Exception):
+    """A login or an authenticated connection broke; whether the password is good is unknown."""
+
+
+class Wire:
+    """Messages to one server from one thread. Not for use by two threads at once."""
+
+    def __init__(self, settings: SessionSettings, gate: LoginGate) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._protocol: Protocol | None = None
+        self._adapter: Adapter | None = None
+        self._authenticated = False
+
+    def open_shell(self, ends: float) -> str:
+        """A new shell's id. ``ends`` is a time of ``time.monotonic``, here and below. Raises TargetError."""
+        return self._ask(lambda protocol: protocol.open_shell(noprofile=True, codepage=65001), ends)
+
+    def run(self, shell: str, command: str, arguments: tuple[str, ...], ends: float) -> str:
+        """Start a command without cmd.exe, its stdin a pipe; answers its id. Raises TargetError."""
+        return self._ask(
+            lambda protocol: protocol.run_command(
+                shell, command, arguments, console_mode_stdin=False, skip_cmd_shell=True
+            ),
+            ends,
+        )
+
+    def send(self, shell: str, command: str, data: bytes, ends: float, *, last: bool) -> None:
+        """One piece of stdin. Raises TargetError."""
+        self._ask(lambda protocol: protocol.send_command_input(shell, command, data, end=last), ends)
+
+    def receive(self, shell: str, command: str, ends: float) -> tuple[bytes, bytes, int, bool] | None:
+        """Stdout, stderr, exit code and whether it ended; ``None`` when there is nothing yet. Raises TargetError."""
+
+        def receive(protocol: Protocol) -> tuple[bytes, bytes, int, bool] | None:
+            try:
+                return protocol.get_command_output_raw(shell, command)
+            except WinRMOperationTimeoutError:  # fault 2150858793
+                return None
+
+        return self._ask(receive, ends)
+
+    def end_command(self, shell: str, command: str, ends: float) -> None:
+        """Let go of a command before another is run in the same shell. Raises TargetError."""
+        self._ask(lambda protocol: protocol.cleanup_command(shell, command), ends)
+
+    def close_shell(self, shell: str, ends: float) -> None:
+        """Close a shell, which ends what runs in it; the connection stays for the next. Raises TargetError."""
+        self._ask(lambda protocol: protocol.close_shell(shell, close_session=False), ends)
+
+    def drop(self) -> None:
+        """Close the connection and forget the login."""
+        protocol, self._protocol, self._adapter, self._authenticated = self._protocol, None, None, False
+        if protocol is not None:
+            protocol.transport.close_session()
+
+    def _ask(self, action: Callable[[Protocol], T], ends: float) -> T:
+        """Carry out one message, with a login before it where there is none."""
+        for _ in range(2):
+            try:
+                if self._authenticated:
+                    return self._carry(action, ends)
+                with self._gate.login():
+                    answer = self._carry(action, ends)
+                    self._authenticated = True
+                    self._gate.prove()
+                    return answer
+            except _Torn:
+                self.drop()
+            except Unreachable as error:
+                if error.code in {failures.Code.CONNECTION, failures.Code.GARBLED}:
+                    self.drop()
+                raise
+            except Denied as error:
+                self.drop()
+                if error.code == failures.Code.LOGIN_REJECTED:
+                    self._gate.shut(error)
+                raise
+        raise failures.login_torn(self._settings)
+
+    def _carry(self, action: Callable[[Protocol], T], ends: float) -> T:
+        # The error is raised outside the handler, so that no request or response (their headers hold tokens) hangs on it.
+        failure: Exception
+        try:
+            return action(self._open(ends))
+        except (
+            WinRMError,
+            WinRMTransportError,
+            WinRMOperationTimeoutError,
+            SpnegoError,
+            OSError,
+            *_GARBLED,
+        ) as error:
+            failure = self._translated(error)
+        raise failure
+
+    def _open(self, ends: float) -> Protocol:
+        settings = self._settings
+        left = max(ends - time.monotonic(), 1.0)
+        operation_s = int(min(settings.operation_timeout_s, left)) or 1
+        timeouts = (min(settings.connect_timeout_s, left), min(operation_s + _LONGER_THAN_OPERATION_S, left + 1.0))
+        if self._protocol is None:
+            self._protocol = Protocol(
+                settings.endpoint,
+                transport=settings.transport,
+                username=settings.user,
+                password=settings.password(),
+                cert_pem=str(settings.certificate_file or ""),
+                cert_key_pem=str(settings.key_file or ""),
+                ca_trust_path=cast("str", None),  # documented as "no path"; the adapter's context verifies
+                kerberos_hostname_override=settings.tls_name,
+                # Sealing is set up below, once the connection is ours; "never" only means "not by itself".
+                message_encryption="never",
+                proxy=None,
+            )
+            session = self._protocol.transport.build_session()
+            self._adapter = prepare(session, settings)
+            self._limit(self._protocol, operation_s, timeouts)
+            if settings.seals:
+                self._protocol.transport.setup_encryption(session)
+        self._limit(self._protocol, operation_s, timeouts)
+        return self._protocol
+
+    @staticmethod
+    def _limit(protocol: Protocol, operation_s: int, timeouts: tuple[float, float]) -> None:
+        protocol.operation_timeout_sec = operation_s
+        # pywinrm hands it to requests, which takes (connect, read); its annotation knows one number only.
+        transport: Any = protocol.transport
+        transport.read_timeout_sec = timeouts
+
+    def _translated(self, error: Exception) -> LbsyncError | _Torn:
+        settings = self._settings
+        match error:
+            case InvalidCredentialsError():
+                return self._unauthorised(error)
+            case WSManFaultError():
+                return failures.fault(settings, error.wsman_fault_code, error.fault_code, error.reason)
+            case WinRMTransportError():
+                return failures.http_status(settings, error.code)
+            case WinRMOperationTimeoutError():
+                return failures.deadline_passed(settings, "a request", settings.operation_timeout_s)
+            case _:
+                return self._broken(error)
+
+    def _broken(self, error: Exception) -> LbsyncError | _Torn:
+        if isinstance(error, PermissionError | KeyError | SpnegoError):
+            # requests_ntlm met no challenge in the middle of a login; or a sealed message came under another key.
+            return _Torn()
+        if isinstance(error, OSError):  # requests' own exceptions are OSErrors too
+            return failures.connection_failed(self._settings, error)
+        if isinstance(error, WinRMError) and self._adapter is None:
+            return failures.missing_extra(self._settings)
+        return failures.garbled(self._settings, error)
+
+    def _unauthorised(self, error: InvalidCredentialsError) -> LbsyncError | _Torn:
+        """401: a wrong password, only where the whole login went over one connection."""
+        response = getattr(error.__context__, "response", None)
+        if not isinstance(response, requests.Response):
+            return ConfigError(str(error), where=self._settings.name)  # pywinrm found user or password missing
+        if self._settings.transport in {"basic", "certificate"}:
+            return failures.login_rejected(self._settings)
+        if self._authenticated or (self._adapter is not None and self._adapter.opened > 1):
+            return _Torn()
+        if "Authorization" not in response.request.headers:
+            return failures.not_offered(self._settings, response.headers.get("WWW-Authenticate", ""))
+        return failures.login_rejected(self._settings)
