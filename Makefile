@@ -37,7 +37,7 @@ test: setup packages lint pytest ## set up, lint, types, floors, every test
 lint: setup ## ruff, mypy, pyright, import-linter, typos
 	$(BIN)/ruff check --quiet $(SOURCES)
 	$(BIN)/ruff format --quiet --check $(SOURCES)
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/pyright
