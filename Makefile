@@ -41,8 +41,11 @@ lint: setup ## ruff, mypy, pyright, import-linter, typos
 	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/pyright
+	@# The Pythons that are not run here: mypy as each of them, pyright as the newest.
 	@for version in $(OTHER_PYTHONS); do \
-	  echo "pyright as Python $$version"; $(BIN)/pyright --pythonversion $$version lbsync providers certs; done
+	  echo "mypy as Python $$version"; $(BIN)/mypy --python-version $$version; done
+	@echo "pyright as Python $(lastword $(OTHER_PYTHONS))"
+	@$(BIN)/pyright --pythonversion $(lastword $(OTHER_PYTHONS)) lbsync providers certs
 
 pytest: setup
 	$(BIN)/python -m pytest -n auto --cov --cov-branch --cov-report=json:.coverage.json
