@@ -1,0 +1,135 @@
+"""Several steps at once, never two effects at once on one target."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+
+from lbsync.engine import Pacing, SystemClock
+from lbsync.model import Action, Check, Plan
+from lbsync.run import RunPhase
+from lbsync.testing.rollout import RUN, Items, World, change, gate, shows, wide
+
+TOGETHER_S = 20.0
+"""How long threads that ought to meet wait for each other; a test that passes never waits."""
+
+
+def test_steps_of_different_targets_run_at_once() -> None:
+    """Four workers are inside four effects at the same moment."""
+    world = World(plan=wide(4))
+    meeting = threading.Barrier(4)
+
+    def meet(_action: Action) -> None:
+        meeting.wait(TOGETHER_S)
+
+    for target in world.targets.values():
+        target.before_perform = meet
+    assert world.engine(workers=4).apply(world.plan, actor="test", run_id=RUN).phase is RunPhase.APPLIED
+    assert not meeting.broken
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_never_more_steps_than_workers(workers: int) -> None:
+    """With many steps ready, no more than ``workers`` are under way."""
+    world = World(plan=wide(12))
+    lock = threading.Lock()
+    inside = 0
+    most = 0
+
+    def enter(_action: Action) -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+
+    def leave(_check: Check) -> None:
+        nonlocal inside
+        with lock:
+            inside -= 1
+
+    for target in world.targets.values():
+        target.before_perform = enter
+        target.before_check = leave
+    assert world.engine(workers=workers).apply(world.plan, actor="test", run_id=RUN).phase is RunPhase.APPLIED
+    assert most <= workers
+
+
+def test_one_effect_at_a_time_per_target() -> None:
+    """Eight independent steps on one target and eight workers: an effect ends before the next begins, forward and back."""
+    items: list[Items] = [{f"k{number}": number} for number in range(8)]
+    steps = tuple(change(f"s{number}", "lb1", {f"k{number}": None}, item) for number, item in enumerate(items))
+    world = World(plan=Plan(farm="t", basis="b", steps=steps))
+    before = world.states()
+    inside = threading.Lock()
+    overlaps = Counter[bool]()
+
+    def enter(_action: Action) -> None:
+        free = inside.acquire(blocking=False)
+        overlaps[free] += 1
+        if free:
+            threading.Event().wait(0.001)
+            inside.release()
+
+    world.targets["lb1"].before_perform = enter
+    engine = world.engine(workers=8)
+    assert engine.apply(world.plan, actor="test", run_id=RUN).phase is RunPhase.APPLIED
+    assert engine.rollback(RUN, actor="test").phase is RunPhase.UNDONE
+    assert overlaps == {True: 16}
+    assert world.states() == before
+
+
+def test_a_step_that_waits_for_its_check_does_not_keep_its_target() -> None:
+    """While one server drains, another one's drain begins on the same balancer."""
+    plan = Plan(farm="t", basis="b", steps=(
+        change("first", "lb1", {"a": None}, {"a": 1}), change("second", "lb1", {"b": None}, {"b": 1}),
+    ))  # fmt: skip
+    world = World(plan=plan, clock=SystemClock())
+    second_began = threading.Event()
+
+    def effect(action: Action) -> None:
+        if action == plan.steps[1].do:
+            second_began.set()
+
+    def check(question: Check) -> None:
+        if question == plan.steps[0].until[0]:
+            assert second_began.wait(TOGETHER_S)
+
+    world.targets["lb1"].before_perform = effect
+    world.targets["lb1"].before_check = check
+    run = world.engine(workers=2, pacing=Pacing(poll_first_s=0.001)).apply(plan, actor="test", run_id=RUN)
+    assert run.phase is RunPhase.APPLIED
+
+
+def test_a_failure_ends_the_waits_of_the_others() -> None:
+    """A gate that would be asked again in ten minutes is given up as soon as another step fails; everything is undone."""
+    plan = Plan(farm="t", basis="b", steps=(
+        gate("waits", shows("S1", {"never": 1}, deadline_s=3600)), change("fails", "S2", {"b": None}, {"b": 1}),
+    ))  # fmt: skip
+    world = World(plan=plan, clock=SystemClock())
+    before = world.states()
+    waiting = threading.Event()
+
+    def fail(action: Action) -> None:
+        assert waiting.wait(TOGETHER_S)
+        if action == plan.steps[1].do:
+            raise ZeroDivisionError
+
+    world.targets["S1"].before_check = lambda _check: waiting.set()
+    world.targets["S2"].before_perform = fail
+    run = world.engine(workers=2, pacing=Pacing(poll_first_s=600)).apply(plan, actor="test", run_id=RUN)
+    assert run.phase is RunPhase.UNDONE
+    assert world.states() == before
+
+
+def test_the_rollout_with_many_workers_ends_like_with_one() -> None:
+    """The order of the plan holds, whatever the number of threads: same devices in the end, forward and back."""
+    worlds = [World(), World()]
+    before = worlds[0].states()
+    for world, workers in zip(worlds, (1, 8), strict=True):
+        world.engine(workers=workers).apply(world.plan, actor="test", run_id=RUN)
+    assert worlds[0].states() == worlds[1].states() != before
+    for world, workers in zip(worlds, (1, 8), strict=True):
+        assert world.engine(workers=workers).rollback(RUN, actor="test").phase is RunPhase.UNDONE
+        assert world.states() == before
