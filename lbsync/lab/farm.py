@@ -25,6 +25,7 @@ from lbsync.lab.servicehost import ServiceHost
 from lbsync.lab.spec import LabSpec
 from lbsync.lab.state import FarmState, ServerState
 from lbsync.lab.tls import ServerTls, TlsIdentity
+from lbsync.lab.web import FrontEnd
 from lbsync.lab.winrm import WinrmListener
 from lbsync.testing.ca import TestCA
 from lbsync_certs import Bundle, Thumbprint
@@ -42,6 +43,7 @@ class LabServer:
     state: ServerState
     faults: Faults
     winrm: WinrmListener
+    front_end: FrontEnd | None = None
     http_port: int = 0
     https_port: int = 0
     winrm_port: int = 0
@@ -63,6 +65,7 @@ class LabFarm:
         self._identities: dict[Thumbprint, TlsIdentity] = {}
         self._library = Library.shipped() if spec.scripts is None else Library(spec.scripts)
         self._management = LoopThread("lab-management")
+        self._front = LoopThread("lab-front-end")
         self._cleanup = contextlib.ExitStack()
         self.servers: Mapping[str, LabServer] = {
             name: self._server(number, server) for number, (name, server) in enumerate(self.state.servers.items(), 1)
@@ -76,7 +79,24 @@ class LabFarm:
             names = dict.fromkeys((server.fqdn, "localhost", "127.0.0.1", address))
             tls = ServerTls(TlsIdentity.of(self.ca.issue(list(names), key="ec256"), self.directory))
         listener = WinrmListener(self.state, server, self._library, faults, tls)
-        return LabServer(server.name, server.fqdn, address, server, faults, listener)
+        front_end = self._front_end(server) if self.spec.data_plane else None
+        return LabServer(server.name, server.fqdn, address, server, faults, listener, front_end)
+
+    def _front_end(self, server: ServerState) -> FrontEnd:
+        bound = server.iis.bound
+        if bound is None:
+            raise ValueError(f"{server.name} has no certificate on its HTTPS binding")
+        tls = ServerTls(self._identity(server, bound))
+        front_end = FrontEnd(self.state, server, tls)
+        server.on_bind = lambda thumbprint: tls.serve(self._identity(server, thumbprint))
+        server.iis.on_gap = lambda pool: self._front.call_later(self.spec.gap_s, lambda: front_end.cut(pool))
+        return front_end
+
+    def _identity(self, server: ServerState, thumbprint: Thumbprint) -> TlsIdentity:
+        if thumbprint not in self._identities:
+            bundle = server.store.entries[thumbprint].bundle
+            self._identities[thumbprint] = TlsIdentity.of(bundle, self.directory)
+        return self._identities[thumbprint]
 
     # --- what a client needs ---------------------------------------------------------------------------------------------
 
@@ -137,6 +157,23 @@ class LabFarm:
         ServiceHost(self.state, self.seed, self._management.call_later)
         self._management.run(self._open_management())
         self._cleanup.callback(lambda: self._management.run(self._close_management()))
+        if self.spec.data_plane:
+            self._front.start()
+            self._cleanup.callback(self._front.stop)
+            self._front.run(self._open_front_ends())
+            self._cleanup.callback(lambda: self._front.run(self._close_front_ends()))
+
+    async def _open_front_ends(self) -> None:
+        for server in self.servers.values():
+            if server.front_end is not None:
+                server.http_port = await server.front_end.http.start(server.address)
+                server.https_port = await server.front_end.https.start(server.address)
+
+    async def _close_front_ends(self) -> None:
+        for server in self.servers.values():
+            if server.front_end is not None:
+                await server.front_end.http.stop()
+                await server.front_end.https.stop()
 
     async def _open_management(self) -> None:
         for server in self.servers.values():

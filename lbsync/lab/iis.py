@@ -87,6 +87,8 @@ class Iis:
     root_ssl_flags: str = NO_SSL
     on_ssl_flags: Callable[[str], None] = lambda _path: None
     """Called with the location's path after its own sslFlags were written."""
+    on_gap: Callable[[str], None] = lambda _pool: None
+    """Called with the name of a pool without overlapping rotation when its recycle begins."""
 
     @classmethod
     def after_setup(cls, version: Version, changes: Changes, gap_s: float, *, extended_protection: bool) -> Iis:
@@ -169,6 +171,8 @@ class Iis:
             else:
                 pool.gap_until = time.monotonic() + self.gap_s
             self.changes.announce()
+        if not pool.overlapping:
+            self.on_gap(pool.name)
 
     def pool_state(self, name: str) -> str:
         """Started, Stopped, or Stopping within a gap. Raises KeyError where there is none."""

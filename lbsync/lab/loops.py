@@ -16,13 +16,13 @@ _WAIT_S = 60.0
 
 
 class LoopThread:
-    """One loop, one thread."""
+    """One loop, one thread; both begin with ``start``."""
 
     def __init__(self, name: str) -> None:
         """``name`` is the thread's."""
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(self._quiet)
-        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._name = name
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self.mishaps: list[str] = []
         """What no handler caught (a client that broke off a handshake, say); the last hundred."""
 
@@ -31,24 +31,39 @@ class LoopThread:
 
     def start(self) -> None:
         """Begin to run."""
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._quiet)
+        self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[object, object, _T]) -> _T:
         """Run a coroutine on the loop from another thread and wait for its result."""
+        if self._loop is None:
+            work.close()
+            raise RuntimeError(f"{self._name} does not run")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_WAIT_S)
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
-        """Call back on the loop after some seconds; from any thread; forgotten when the loop stops."""
+        """Call back on the loop after some seconds; from any thread; forgotten when the loop does not run."""
+        loop = self._loop
+        if loop is None:
+            return
+
+        def arrange() -> None:
+            loop.call_later(delay_s, callback)
+
         with contextlib.suppress(RuntimeError):  # the loop has just been closed: nobody is left to call
-            self._loop.call_soon_threadsafe(lambda: self._loop.call_later(delay_s, callback) and None)
+            loop.call_soon_threadsafe(arrange)
 
     def stop(self) -> None:
-        """End every task, then loop and thread."""
-        if self._thread.is_alive():
-            self.run(_wind_down())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_WAIT_S)
+        """End every task, then loop and thread; twice is once."""
+        if self._loop is None or self._thread is None:
+            return
+        self.run(_wind_down())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_WAIT_S)
         self._loop.close()
+        self._loop = self._thread = None
 
 
 async def _wind_down() -> None:
