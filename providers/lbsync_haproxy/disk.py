@@ -1,0 +1,115 @@
+"""The owned directory as it is on disk.
+
+Rule of this room: reads only; a private key that is read on the way (the live PEM holds one) is reduced to its leaf at once.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from lbsync.errors import Rejected
+from lbsync.kit.host import Host
+from lbsync_certs import Fingerprint, Thumbprint
+from lbsync_certs.info import fingerprint_of, thumbprint_of
+from lbsync_haproxy import layout
+from lbsync_haproxy.layout import Layout, leaf_of
+from lbsync_haproxy.render import structure_of
+
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One look. ``files`` holds the four text files (``None``: absent), ``live`` the leaf the live link points to."""
+
+    exists: bool
+    files: dict[str, str | None]
+    live: Fingerprint | None
+    live_thumbprint: Thumbprint | None
+    certs_directory: bool
+    installed: tuple[Fingerprint, ...]
+    marker: str | None
+    foreign: tuple[str, ...]
+    """Configuration files in our directory that are not ours: HAProxy loads them with it."""
+    stale_ocsp: bool
+    """An OCSP answer lies beside the live certificate; HAProxy would staple it to any leaf."""
+
+    @property
+    def structure(self) -> str | None:
+        """Digest of the text files, ``None`` where one is missing."""
+        return structure_of(self.files)
+
+
+def read_disk(host: Host, home: Layout) -> Disk:
+    """Look at the owned directory. Raises TargetError."""
+    names = host.list_directory(home.directory)
+    certs = host.list_directory(home.certs)
+    live = leaf_of(host.read_link(home.live)) if certs else None
+    leaves = live_leaf(host, home) if live else None
+    if leaves is None or leaves[0] != live:
+        live, leaves = None, None  # dangling, or a file that does not hold what its name says
+    return Disk(
+        exists=names is not None,
+        files={name: read_text(host, home, name) for name in layout.TEXT_FILES},
+        live=live,
+        live_thumbprint=leaves[1] if leaves else None,
+        certs_directory=certs is not None,
+        installed=tuple(leaf for name in certs or () if (leaf := leaf_of(name))),
+        marker=read_marker(host, home),
+        foreign=tuple(n for n in names or () if n.endswith(".cfg") and not n.startswith(".") and n != layout.CFG),
+        stale_ocsp="live.pem.ocsp" in (certs or ()),
+    )
+
+
+def read_text(host: Host, home: Layout, name: str) -> str | None:
+    """One of our text files. Raises TargetError."""
+    data = host.read_file(home.file(name))
+    return None if data is None else data.decode(errors="replace")
+
+
+def read_marker(host: Host, home: Layout) -> str | None:
+    """The run marker's text."""
+    data = host.read_file(home.marker)
+    return None if data is None else data.decode(errors="replace").strip()
+
+
+def live_leaf(host: Host, home: Layout) -> tuple[Fingerprint, Thumbprint] | None:
+    """SHA-256 and SHA-1 of the leaf in the file that the live link points to."""
+    data = host.read_file(home.live)
+    return leaf_digests(data) if data is not None else None
+
+
+def leaf_digests(pem: bytes) -> tuple[Fingerprint, Thumbprint] | None:
+    """SHA-256 and SHA-1 of the first certificate of a PEM file, ``None`` where there is none."""
+    text = pem.decode("ascii", errors="replace")
+    start, end = text.find(_BEGIN), text.find(_END)
+    if start < 0 or end < start:
+        return None
+    try:
+        der = ssl.PEM_cert_to_DER_cert(text[start : end + len(_END)])
+    except ValueError:
+        return None
+    return fingerprint_of(der), thumbprint_of(der)
+
+
+def installed_pem(host: Host, home: Layout, leaf: Fingerprint) -> tuple[bytes, Thumbprint]:
+    """An installed certificate's file and its SHA-1, without empty lines (they end a Runtime API payload).
+
+    Raises Rejected where it is not there or does not hold that leaf.
+    """
+    path = home.certificate(leaf)
+    data = host.read_file(path)
+    digests = leaf_digests(data) if data is not None else None
+    if data is None or digests is None or digests[0] != leaf:
+        raise Rejected(
+            "the certificate's file is missing"
+            if data is None
+            else "the file does not hold the certificate it is named by",
+            where=path,
+            state="the certificate served is the one before",
+            remedy="plan and apply again: the certificate is installed first",
+            code="not_installed",
+        )
+    lines = [line.strip() for line in data.splitlines()]
+    return b"\n".join(line for line in lines if line) + b"\n", digests[1]

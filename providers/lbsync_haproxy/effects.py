@@ -1,0 +1,261 @@
+"""Effects: one action, carried out once or more with the same result.
+
+Rule of this room: the disk is changed in an order that leaves HAProxy able to start at every moment, and a failure leaves what
+was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from lbsync.errors import Rejected, TargetError
+from lbsync.model import Mode, Receipt
+from lbsync.services import Service
+from lbsync.target import MaterialSource
+from lbsync_certs import Fingerprint
+from lbsync_haproxy import layout
+from lbsync_haproxy.device import Device
+from lbsync_haproxy.disk import installed_pem, leaf_digests, read_marker, read_text
+from lbsync_haproxy.host_view import buffer_size
+from lbsync_haproxy.layout import body_of, leaf_of, pem_name, seal, seal_of
+from lbsync_haproxy.pools import map_key, parse_map_body, pool_name
+from lbsync_haproxy.runtime import wait_for
+
+_COMMAND_ROOM = 512
+"""Bytes of a Runtime API command besides its payload: the name of the certificate, separators, HAProxy's own reserve."""
+_POOL_WAIT_S = 10.0
+
+
+def install_certificate(device: Device, leaf: Fingerprint, materials: MaterialSource) -> Receipt:
+    """Write the immutable PEM file of ``leaf``, 0600. Raises CertificateError, TargetError."""
+    path = device.home.certificate(leaf)
+    held = device.host.read_file(path)
+    digests = leaf_digests(held) if held is not None else None
+    if digests is not None and digests[0] == leaf:
+        return Receipt(summary="the certificate is installed already", details={"file": path})
+    bundle = materials.open(leaf)
+    if bundle.fingerprint != leaf:
+        raise Rejected(
+            f"the certificate that was opened is {bundle.fingerprint[:12]}, not {leaf[:12]}",
+            where=path,
+            state="nothing was written",
+            remedy="plan again: the source holds another certificate now",
+            code="other_certificate",
+        )
+    owner, group = device.settings.owner, device.settings.group
+    device.host.make_directory(device.home.certs, mode=0o700, owner=owner, group=group)
+    device.host.write_file(path, bundle.pem(), mode=0o600, owner=owner, group=group)
+    return Receipt(summary="wrote the certificate and its key, readable by its owner only", details={"file": path})
+
+
+def remove_certificate(device: Device, leaf: Fingerprint, *, keep_directory: bool) -> Receipt:
+    """Remove a PEM file that nothing serves; one that is served stays. Raises TargetError."""
+    path = device.home.certificate(leaf)
+    if leaf_of(device.host.read_link(device.home.live)) == leaf:
+        return Receipt(summary="kept the certificate: it is served", details={"file": path})
+    device.host.remove(path)
+    if not keep_directory:
+        device.host.remove_directory(device.home.certs)
+    return Receipt(summary="removed the certificate's file", details={"file": path})
+
+
+def switch_certificate(device: Device, leaf: Fingerprint) -> Receipt:
+    """Serve an installed certificate: memory first, since HAProxy judges it there, then the live link. Raises TargetError."""
+    name = device.home.live
+    pem, thumbprint = installed_pem(device.host, device.home, leaf)
+    running = device.look()
+    if not running.loaded:
+        raise Rejected(
+            "HAProxy does not run our listener", where=name, remedy="plan again: a publish is due", code="not_loaded"
+        )
+    if len(pem) + len(name) + _COMMAND_ROOM > buffer_size(device.host, device.settings):
+        return _switch_by_reload(device, leaf, thumbprint)
+    if running.thumbprint != thumbprint:
+        device.runtime.swap_certificate(name, pem, thumbprint)
+    try:
+        device.host.symlink(pem_name(leaf), name)
+    except TargetError:
+        _serve_linked(device)
+        raise
+    return Receipt(summary="switched the certificate live", details={"file": device.home.certificate(leaf)})
+
+
+def _switch_by_reload(device: Device, leaf: Fingerprint, thumbprint: str) -> Receipt:
+    """For a certificate larger than tune.bufsize: 2.6 answers nothing to it on the socket."""
+    before = device.host.read_link(device.home.live)
+    device.host.symlink(pem_name(leaf), device.home.live)
+    try:
+        device.reload()
+    except TargetError:
+        if before is not None:
+            device.host.symlink(before, device.home.live)
+        raise
+    if device.look().thumbprint != thumbprint:
+        raise Rejected("HAProxy was reloaded but serves another certificate", where=device.home.live, code="not_loaded")
+    return Receipt(
+        summary="switched the certificate by a reload: it is larger than tune.bufsize allows live",
+        details={"file": device.home.certificate(leaf)},
+    )
+
+
+def _serve_linked(device: Device) -> None:
+    """Memory back to what the live link still says, after the link could not be moved. Raises TargetError."""
+    linked = leaf_of(device.host.read_link(device.home.live))
+    if linked is not None:
+        pem, thumbprint = installed_pem(device.host, device.home, linked)
+        device.runtime.swap_certificate(device.home.live, pem, thumbprint)
+
+
+def switch_mode(device: Device, service: Service, mode: Mode) -> Receipt:
+    """Route a service to its other pool: the file first, since a full disk is met there, then the memory.
+
+    Raises Rejected where the pool is not there, or is down while the present one is up; TargetError.
+    """
+    pool, key = pool_name(service, mode), map_key(service)
+    _refuse_dead_pool(device, pool, key)
+    text = read_text(device.host, device.home, layout.MAP)
+    if text is None or seal_of(text) != "intact":
+        raise Rejected(
+            "the map is missing, or was edited by somebody else",
+            where=device.home.map,
+            state="nothing was changed",
+            remedy="plan again",
+            code="edited",
+        )
+    changed = seal(_with_entry(body_of(text), key, pool))
+    if changed != text:
+        _write_map(device, changed)
+    try:
+        if (device.look().map or {}).get(key) != pool:
+            device.runtime.set_map(device.home.map, key, pool)
+    except TargetError:
+        _write_map(device, text)
+        raise
+    return Receipt(summary=f"{service} goes to {pool}", details={"pool": pool})
+
+
+def _write_map(device: Device, text: str) -> None:
+    owner, group = device.settings.owner, device.settings.group
+    device.host.write_file(device.home.map, text.encode(), owner=owner, group=group)
+
+
+def _with_entry(body: str, key: str, pool: str) -> str:
+    """The map's text with one entry changed, every other line as it is."""
+    lines = [f"{key} {pool}" if line.split(" ", 1)[0] == key else line for line in body.splitlines()]
+    return "\n".join([*lines, ""])
+
+
+def _refuse_dead_pool(device: Device, pool: str, key: str) -> None:
+    running = device.look()
+    if pool not in running.proxies:
+        # HAProxy would accept the name and answer 503.
+        raise Rejected(
+            f"HAProxy has no backend {pool}",
+            where=device.home.map,
+            state="nothing was changed",
+            remedy="plan again: a publish is due",
+            code="no_pool",
+        )
+
+    def worth_it() -> bool:
+        now = device.look()
+        present = (now.map or {}).get(key, "")
+        return device.is_up(now, pool) or (present != pool and not device.is_up(now, present))
+
+    if not wait_for(worth_it, _POOL_WAIT_S):
+        checks = "; ".join(f"{row.server}: {row.last_check}" for row in device.pool_rows(running, pool))
+        raise Rejected(
+            f"no server of {pool} is up ({checks})",
+            where=device.home.map,
+            state=f"{key} goes where it went before",
+            remedy="see why the health checks fail (403 on port 80: Require SSL is still on)",
+            code="pool_down",
+        )
+
+
+def server_state(device: Device, server: str, state: str) -> Receipt:
+    """Drain a server in every pool, or make it ready again. Raises Rejected for one in maintenance, TargetError."""
+    rows = device.rows(device.look(), server)
+    if any(row.maintenance for row in rows):
+        raise Rejected(
+            f"{server} is in maintenance, set by somebody else",
+            where=device.spec.name,
+            state="it was left so",
+            remedy=f"`set server <backend>/{server} state ready` on the stats socket once that is over",
+            code="maintenance",
+        )
+    if not rows and state == "drain":
+        raise Rejected(
+            f"{server} is in no pool that HAProxy runs", where=device.spec.name, remedy="plan again", code="no_server"
+        )
+    changed = [row for row in rows if row.draining is not (state == "drain")]
+    for row in changed:
+        device.runtime.set_server(row.pool, row.server, state)
+    return Receipt(
+        summary=f"set {server} to {state} in {len(changed)} of {len(rows)} pools",
+        details={"server": server, "state": state, "pools": [row.pool for row in changed]},
+    )
+
+
+def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
+    """Wait for the requests at a drained server, then end those still there. Raises TargetError."""
+
+    def busy() -> int:
+        return sum(row.sessions for row in device.rows(device.look(), server))
+
+    if wait_for(lambda: busy() == 0, wait_s, every_s=0.5):
+        return Receipt(summary=f"all requests at {server} ended by themselves", details={"cut": 0})
+    left = busy()
+    for row in device.rows(device.look(), server):
+        if row.draining:
+            device.runtime.ask(f"shutdown sessions server {row.pool}/{row.server}")
+    return Receipt(summary=f"cut {left} requests at {server}", details={"cut": left})
+
+
+def mark(device: Device, marker: str) -> Receipt:
+    """Leave the run marker. Raises Rejected where another run's is there, TargetError."""
+    there = read_marker(device.host, device.home)
+    if there == marker:
+        return Receipt(summary="the run marker is there already")
+    if there is not None:
+        raise _other_run(device, there)
+    try:
+        device.host.write_file(device.home.marker, f"{marker}\n".encode(), exclusive=True)
+    except Rejected as error:
+        if error.code != "exists":
+            raise
+        raise _other_run(device, read_marker(device.host, device.home) or "unknown") from error
+    return Receipt(summary="left the run marker", details={"file": device.home.marker})
+
+
+def unmark(device: Device, marker: str) -> Receipt:
+    """Remove the run marker if it is this one; another run's stays. Raises TargetError."""
+    there = read_marker(device.host, device.home)
+    if there != marker:
+        return Receipt(summary="the run marker is not there" if there is None else "kept another run's marker")
+    device.host.remove(device.home.marker)
+    return Receipt(summary="removed the run marker", details={"file": device.home.marker})
+
+
+def _other_run(device: Device, there: str) -> Rejected:
+    return Rejected(
+        f"another run says that it is at work here: {there}",
+        where=device.home.marker,
+        state="nothing was changed",
+        remedy="wait for it; when it is dead for certain, take it back (`lbsync rollback`) or remove the file",
+        code="marker",
+    )
+
+
+def map_modes(text: str | None, key: str) -> str | None:
+    """The pool that a map file's text names for a key."""
+    return parse_map_body(body_of(text)).get(key) if text is not None else None
+
+
+def as_texts(value: JsonValue) -> dict[str, str | None]:
+    """The ``files`` argument of an action. Raises TypeError for anything else."""
+    if not isinstance(value, Mapping):
+        raise TypeError("files must be a table")
+    return {name: text if isinstance(text := value.get(name), str) else None for name in layout.TEXT_FILES}

@@ -1,0 +1,153 @@
+"""HAProxy's Runtime API on the stats socket, and the master's.
+
+Rule of this room: an answer counts only when it says what success says; silence is doubt. One connection per command.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lbsync.errors import Rejected, Unreachable
+from lbsync.kit.host import Host
+from lbsync_haproxy import wire
+from lbsync_haproxy.pools import HTTPS_FRONTEND
+from lbsync_haproxy.render import STRUCTURE_VARIABLE
+from lbsync_haproxy.wire import ServerRow
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running worker, in one look. ``map`` and ``thumbprint`` are ``None`` where ours are not loaded."""
+
+    version: str
+    pid: int
+    level: str
+    proxies: frozenset[str]
+    rows: tuple[ServerRow, ...]
+    structure: str | None
+    map: dict[str, str] | None
+    thumbprint: str | None
+
+    @property
+    def loaded(self) -> bool:
+        """Our TLS listener is there."""
+        return HTTPS_FRONTEND in self.proxies
+
+
+class Runtime:
+    """Commands to one HAProxy; ``path`` is its stats socket on ``host``."""
+
+    def __init__(self, host: Host, path: str) -> None:
+        self._host = host
+        self._path = path
+
+    def ask(self, command: str, payload: bytes | None = None) -> str:
+        """One command's answer, stripped. ``payload`` must hold no empty line (it would end there).
+
+        Raises Unreachable where nobody answers, Denied where the socket may not be opened.
+        """
+        data = command.encode() + b"\n"
+        if payload is not None:
+            # Exactly one empty line ends the payload; a second would be taken for a command.
+            data = command.encode() + b" <<\n" + payload.rstrip(b"\n") + b"\n\n"
+        return self._host.unix_request(self._path, data).decode(errors="replace").strip()
+
+    def look(self, map_path: str, live_path: str) -> Running:
+        """Everything lbsync wants to know of the running worker. Raises as ``ask``."""
+        info = wire.parse_info(self.ask("show info"))
+        stat = wire.parse_stat(self.ask("show stat"))
+        rows = wire.server_rows(stat, wire.parse_state(self.ask("show servers state")))
+        proxies = frozenset(row["pxname"] for row in stat)
+        ours = HTTPS_FRONTEND in proxies
+        shown = self.ask(f"show map {map_path}") if ours else ""
+        name, _, value = self.ask(f"show env {STRUCTURE_VARIABLE}").partition("=")
+        return Running(
+            version=info.get("Version", ""),
+            pid=self.pid(info),
+            level=self.ask("show cli level"),
+            proxies=proxies,
+            rows=rows,
+            # The variable outlives a configuration that was removed: it counts only with our listener.
+            structure=value if ours and name == STRUCTURE_VARIABLE else None,
+            map=wire.parse_map(shown) if ours else None,
+            thumbprint=wire.parse_thumbprint(self.ask(f"show ssl cert {live_path}")) if ours else None,
+        )
+
+    def pid(self, info: dict[str, str] | None = None) -> int:
+        """The worker's process id. Raises Unreachable where the answer is none."""
+        found = (info or wire.parse_info(self.ask("show info"))).get("Pid", "")
+        if not found.isdigit():
+            raise Unreachable("HAProxy gave no answer to show info", where=self._path)
+        return int(found)
+
+    def set_map(self, map_path: str, key: str, value: str) -> None:
+        """Change an entry that exists. Raises Rejected. An unknown backend is accepted by HAProxy: check it before."""
+        answer = self.ask(f"set map {map_path} {key} {value}")
+        if answer:
+            raise Rejected(f"HAProxy refused set map: {answer}", where=f"{map_path} {key}", code="set_map")
+
+    def set_server(self, pool: str, server: str, state: str) -> None:
+        """``ready``, ``drain`` or ``maint``. Raises Rejected."""
+        answer = self.ask(f"set server {pool}/{server} state {state}")
+        if answer:
+            raise Rejected(f"HAProxy refused set server: {answer}", where=f"{pool}/{server}", code="set_server")
+
+    def swap_certificate(self, name: str, pem: bytes, thumbprint: str) -> None:
+        """Replace a loaded certificate in memory; what is in doubt is aborted. Raises Rejected, with nothing changed.
+
+        ``name`` must be as ``show ssl cert`` lists it; ``thumbprint`` is the SHA-1 of the new leaf.
+        """
+        busy = wire.open_transactions(self.ask("show ssl cert"))
+        if busy:
+            # With a transaction open on one file, 2.6 writes a `set` for another into that one.
+            raise Rejected(
+                f"another certificate transaction is open in HAProxy: {', '.join(busy)}",
+                where=name,
+                state="the certificate served is the one before",
+                remedy=f"finish it, or end it with `abort ssl cert {busy[0]}` on the stats socket",
+                code="transaction_open",
+            )
+        answer = self.ask(f"set ssl cert {name}", pem)
+        if "Transaction created" not in answer:
+            self._abort(name, answer or "no answer, as when the certificate is larger than tune.bufsize")
+        held = wire.parse_thumbprint(self.ask(f"show ssl cert *{name}"))
+        if held != thumbprint:
+            self._abort(name, f"the transaction holds {held}, not {thumbprint}")
+        answer = self.ask(f"commit ssl cert {name}")
+        if "Success!" not in answer:
+            self._abort(name, answer)
+        served = wire.parse_thumbprint(self.ask(f"show ssl cert {name}"))
+        if served != thumbprint:
+            raise Rejected(
+                f"HAProxy said success but holds {served}",
+                where=name,
+                state="unclear",
+                remedy="reload HAProxy",
+                code="commit",
+            )
+
+    def _abort(self, name: str, reason: str) -> None:
+        self.ask(f"abort ssl cert {name}")
+        said = " ".join(reason.split())
+        raise Rejected(
+            f"HAProxy did not take the certificate: {said}",
+            where=name,
+            state="the certificate served is the one before",
+            code="certificate",
+        )
+
+
+def wait_for(question: Callable[[], bool], timeout_s: float, every_s: float = 0.1) -> bool:
+    """Ask until true or the time is over; HAProxy tells nobody when it is ready. ``Unreachable`` counts as not yet."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if question():
+                return True
+        except Unreachable:
+            pass  # the socket changes hands during a reload
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(every_s)
