@@ -12,11 +12,11 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from lbsync.errors import Denied, LbsyncError, Rejected, TargetError, Unreachable
 from lbsync.exchange.scripts import ScriptName, text
@@ -27,6 +27,8 @@ from lbsync.exchange.session.settings import SessionSettings
 
 if TYPE_CHECKING:
     from lbsync.exchange.session.wire import Wire
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -100,14 +102,18 @@ class SessionPool:
         ends = time.monotonic() + deadline_s
         if not retry:
             return self._once(script_name, params, ends)
-        # Imported and set up late: stamina's default hook prints to stdout where structlog has not been set up.
+        return self.repeat(lambda: self._once(script_name, params, ends), deadline_s=deadline_s)
+
+    def repeat(self, work: Callable[[], T], *, deadline_s: float) -> T:
+        """Do ``work``, for which twice is once, again a few times where a lost connection or a passing fault stopped it."""
+        # Imported late: stamina takes its time, and its default hook prints to stdout where structlog was not set up.
         from lbsync.exchange.session.retries import attempts
 
         for attempt in attempts(
             _may_pass, count=_ATTEMPTS, timeout_s=deadline_s, first_s=_FIRST_WAIT_S, longest_s=_LONGEST_WAIT_S
         ):
             with attempt:
-                return self._once(script_name, params, ends)
+                return work()
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
