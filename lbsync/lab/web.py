@@ -117,6 +117,10 @@ class FrontEnd:
             return await pages.echo(server, request, place, webauth.known(request), wait_s)
         return await pages.forms(farm, server, request, place, path) if place.service in _FORMS else None
 
+    def running(self, pool: str) -> int:
+        """Requests that a pool is working on."""
+        return len(self._running.get(pool, ()))
+
     def cut(self, pool: str) -> None:
         """Kill what a recycled pool was still working on; on the loop that serves."""
         for transport in list(self._running.get(pool, ())):
