@@ -75,13 +75,14 @@ def _mode(device: Device, check: Check) -> CheckResult:
 def _pool_up(device: Device, check: Check) -> CheckResult:
     pool = pool_name(Service(str(check.args["service"])), Mode(str(check.args["mode"])))
     rows = device.pool_rows(device.look(), pool)
-    up: list[JsonValue] = [row.server for row in rows if takes_requests(row)]
+    up = [row.server for row in rows if takes_requests(row)]
+    evidence: dict[str, JsonValue] = {"up": [*up]}
     needed = _number(check.args.get("min"), 1)
     return CheckResult(
         passed=len(up) >= needed,
         detail=f"{pool}: "
         + ("; ".join(f"{row.server} {row.last_check or 'unchecked'}" for row in rows) or "no server"),
-        evidence={"up": up},
+        evidence=evidence,
     )
 
 

@@ -83,7 +83,7 @@ class Lowering:
         keep = bool(seen.image.get("certs_directory"))
         return (
             Step(
-                id=self._id("install-certificate"),
+                id=self._id("install-certificate", change.leaf[:12]),
                 target=self._spec.name,
                 sign="+",
                 summary=f"put certificate {change.leaf[:12]} into the certificate folder; nothing serves it yet",

@@ -1,0 +1,163 @@
+"""A real HAProxy of one's own for tests and rehearsals: an administrator's configuration, its sockets, its process.
+
+Rule of this room: it plays the administrator. It knows nothing of what lbsync writes into the directory it is given.
+
+Unix socket paths are limited to about a hundred bytes: give it a short directory.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_START_S = 20.0
+_STOP_S = 10.0
+_MAIN = """\
+# The administrator's own configuration; lbsync reads it and never writes it.
+global
+    log stdout format raw local0 emerg
+    maxconn 2000
+    stats socket {socket} mode 600 level {level} expose-fd listeners
+    stats timeout 30s
+    hard-stop-after 60s
+{extra_global}
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+
+backend admin_own
+    server nobody 127.0.0.1:9
+{extra}"""
+
+
+def haproxy_program() -> str | None:
+    """Path of the program: ``LBSYNC_HAPROXY``, else as found; ``None`` where there is none."""
+    return os.environ.get("LBSYNC_HAPROXY") or shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def free_port(address: str) -> int:
+    """A TCP port nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+class RunningHaproxy:
+    """HAProxy in master-worker mode below ``directory``, loading ``directory/lbsync`` beside its main file.
+
+    ``address`` is a loopback address nobody else is likely to use; ``https_port`` and ``http_port`` are free on it. ``extra``
+    and ``extra_global`` are added to the main configuration. ``loads`` false leaves our directory out, as before an
+    administrator added it.
+    """
+
+    def __init__(
+        self, directory: Path, *, extra: str = "", extra_global: str = "", level: str = "admin", loads: bool = True
+    ) -> None:
+        program = haproxy_program()
+        if program is None:
+            raise FileNotFoundError("haproxy is not installed")
+        self.program = program
+        self.directory = directory
+        self.owned = directory / "lbsync"
+        self.main = directory / "haproxy.cfg"
+        self.socket = directory / "admin.sock"
+        self.master_socket = directory / "master.sock"
+        pick = random.SystemRandom()
+        self.address = f"127.{pick.randint(1, 250)}.{pick.randint(1, 250)}.{pick.randint(2, 250)}"
+        self.https_port = free_port(self.address)
+        self.http_port = free_port(self.address)
+        self._loads = loads
+        self._process: subprocess.Popen[bytes] | None = None
+        self.owned.mkdir(mode=0o755)
+        self.main.write_text(
+            _MAIN.format(socket=self.socket, level=level, extra=extra, extra_global=extra_global), encoding="utf-8"
+        )
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """``[balancers.settings]`` for it."""
+        return {
+            "bind_address": self.address,
+            "https_port": self.https_port,
+            "http_port": self.http_port,
+            "directory": str(self.owned),
+            "config_file": str(self.main),
+            "socket": str(self.socket),
+            "master_socket": str(self.master_socket),
+            "reload": "master-socket",
+            "haproxy": self.program,
+            "check_interval_s": 0.2,
+        }
+
+    @property
+    def listen(self) -> Mapping[str, object]:
+        """``[balancers.listen]`` for it."""
+        return {"address": self.address, "https_port": self.https_port, "http_port": self.http_port}
+
+    @property
+    def log(self) -> str:
+        """What HAProxy said so far."""
+        path = self.directory / "haproxy.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises RuntimeError with its words when it does not."""
+        ours = ["-f", str(self.owned)] if self._loads else []
+        with (self.directory / "haproxy.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 -- a list, no shell
+                [self.program, "-W", "-db", "-S", str(self.master_socket), "-f", str(self.main), *ours],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _START_S
+        while not self.ask("show info"):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"haproxy did not start: {self.log}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it, the workers with it."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_S)
+        for path in (self.socket, self.master_socket):
+            path.unlink(missing_ok=True)
+
+    def ask(self, command: str) -> str:
+        """A Runtime API command's answer; empty where nobody answers."""
+        answer = bytearray()
+        with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+            connection.settimeout(_STOP_S)
+            connection.connect(str(self.socket))
+            connection.sendall(command.encode() + b"\n")
+            while part := connection.recv(65536):
+                answer += part
+        return answer.decode(errors="replace").strip()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
