@@ -85,7 +85,7 @@ def _location(root: ET.Element, location: Location) -> None:
             element = ET.SubElement(authentication, f"{name}Authentication", enabled=_flag(name in location.methods))
             if location.logon_method and name != "digest":
                 element.set("logonMethod", "ClearText")
-    if location.ssl_flags is not None:
+    if location.mappings:
         ET.SubElement(authentication, "clientCertificateMappingAuthentication", enabled="false")
         ET.SubElement(authentication, "iisClientCertificateMappingAuthentication", enabled="false")
     if location.redirect is not None:

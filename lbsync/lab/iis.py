@@ -48,6 +48,7 @@ class Location:
     spns: bool = False
     kernel_mode: bool | None = None
     logon_method: bool = False
+    mappings: bool = False
     redirect: str | None = None
     rewrite_rules: tuple[str, ...] = ()
 
@@ -108,6 +109,7 @@ class Iis:
                 entry.spns,
                 entry.kernel_mode,
                 entry.logon_method,
+                entry.mappings and entry.own_ssl_flags is not None,
             )
         names = {pool for _path, pool, _folder in (*templates.APPLICATIONS, *templates.BACK_END_APPLICATIONS)}
         for name in sorted(names):

@@ -78,6 +78,11 @@ class Library:
         wanted = (BOOTSTRAP, *MODELS)
         return cls({name: folder.joinpath(name).read_bytes() for name in wanted if folder.joinpath(name).is_file()})
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The file names it knows."""
+        return frozenset(self._names.values())
+
     def is_bootstrap(self, encoded: str) -> bool:
         """True when an ``-EncodedCommand`` argument is the bootstrap."""
         try:

@@ -23,6 +23,7 @@ EXTENDED_PROTECTION = {
     "Microsoft-Server-ActiveSync/Proxy": "Allow",
     "EWS": "Allow",
     "Autodiscover": "None",
+    "API": "Require",
     "PowerShell": "None",
 }
 """tokenChecking per virtual directory once Extended Protection is configured."""
@@ -44,6 +45,8 @@ class LocationTemplate:
     spns: bool = False
     kernel_mode: bool | None = None
     logon_method: bool = False
+    mappings: bool = True
+    """Certificate mapping elements come with own sslFlags, except at API."""
 
 
 _ACTIVESYNC = "Microsoft-Server-ActiveSync"
@@ -57,7 +60,7 @@ _LOCATIONS = (
     LocationTemplate("owa/oma", REQUIRE_SSL, methods=("basic",), providers=NEGOTIATE_NTLM),
     LocationTemplate("ecp", methods=("anonymous", "basic"), providers=()),
     LocationTemplate("EWS", methods=("windows", "anonymous"), providers=NEGOTIATE_NTLM, spns=True),
-    LocationTemplate("API", REQUIRE_SSL, methods=("windows", "anonymous")),
+    LocationTemplate("API", REQUIRE_SSL, methods=("windows", "anonymous"), mappings=False),
     LocationTemplate("Autodiscover", methods=("windows", "anonymous", "basic"), providers=NEGOTIATE_NTLM, spns=True),
     LocationTemplate(_ACTIVESYNC, REQUIRE_SSL, methods=("basic",), providers=()),
     LocationTemplate(f"{_ACTIVESYNC}/Proxy", methods=("windows",), providers=NEGOTIATE_NTLM),
