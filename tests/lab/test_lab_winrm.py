@@ -55,7 +55,11 @@ def test_channel_bindings_of_another_certificate_are_refused(lab: Lab, remote: R
     from requests_ntlm import HttpNtlmAuth
 
     farm = lab()
-    monkeypatch.setattr(HttpNtlmAuth, "_get_server_cert", lambda _self, _response: b"tls-server-end-point:" + bytes(32))
+
+    def other(_auth: object, _response: object) -> bytes:
+        return b"tls-server-end-point:" + bytes(32)
+
+    monkeypatch.setattr(HttpNtlmAuth, "_get_server_cert", other)
     with pytest.raises(InvalidCredentialsError):
         remote(farm, farm.servers["EX01"]).protocol.open_shell()
     monkeypatch.undo()
