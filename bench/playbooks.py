@@ -56,5 +56,7 @@ def play(ports: Sequence[int], tasks: int) -> Cost:
 def _env() -> dict[str, str]:
     """Its own settings and home, so that nobody's ansible.cfg has a say."""
     home = str(_HOME.resolve())
+    settings = _HOME.resolve() / "ansible.cfg"
+    settings.touch()
     path = f"{_ENVIRONMENT.resolve() / 'bin'}:{os.environ['PATH']}"
-    return {"PATH": path, "HOME": home, "ANSIBLE_CONFIG": "/dev/null", "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+    return {"PATH": path, "HOME": home, "ANSIBLE_CONFIG": str(settings), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}

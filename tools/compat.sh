@@ -48,7 +48,7 @@ for suite in "${suites[@]}"; do
   fi
   told=${told%%$'\n'*}
   echo "== $suite: $told"
-  if PATH=$PWD/.compat/$suite:$PATH LBSYNC_REQUIRE=haproxy .venv/bin/python -m pytest -q -n auto tests/haproxy; then
+  if LBSYNC_HAPROXY=$PWD/.compat/$suite/haproxy PATH=$PWD/.compat/$suite:$PATH LBSYNC_REQUIRE=haproxy .venv/bin/python -m pytest -q -n auto tests/haproxy; then
     results+=("$suite: passed on $told")
   else
     results+=("$suite: FAILED on $told")

@@ -1,0 +1,5 @@
+"""x."""
+
+
+def report(*, quick: bool) -> None:
+    """X."""
