@@ -25,6 +25,7 @@ class Code(StrEnum):
     TLS = "tls_untrusted"
     GARBLED = "garbled"
     EMPTY = "empty_answer"
+    NOTHING_YET = "operation_timeout"
     HTTP = "http"
 
 

@@ -70,9 +70,9 @@ class Shell:
             answer = self._wire.receive(self._shell, command, self._ends)
             if answer is None:
                 continue
-            pieces.append(answer[0])
-            if answer[3]:
-                return b"".join(pieces), answer[2]
+            pieces.append(answer.stdout)
+            if answer.ended:
+                return b"".join(pieces), answer.code
         raise failures.deadline_passed(self._settings, script, self._deadline_s)
 
 
@@ -171,11 +171,17 @@ class SessionPool:
             raise
 
     def _close(self, wire: Wire, shell: str) -> None:
-        try:
-            wire.close_shell(shell, time.monotonic() + _CLOSING_S)
-        except LbsyncError as error:
-            # What happened before is what counts; a shell nobody closes ends by its idle time-out at the server.
-            _LOG.debug("shell on %s not closed: %s", self.name, error.code or type(error).__name__)
+        for _ in range(2):
+            try:
+                wire.close_shell(shell, time.monotonic() + _CLOSING_S)
+            except Unreachable as error:
+                _LOG.debug("shell on %s not closed: %s", self.name, error.code)
+            except LbsyncError as error:
+                # What happened before is what counts; a shell nobody closes ends by its idle time-out at the server.
+                _LOG.debug("shell on %s not closed: %s", self.name, error.code or type(error).__name__)
+                return
+            else:
+                return
 
 
 def open_pools(settings: Iterable[SessionSettings]) -> dict[str, SessionPool]:

@@ -26,7 +26,8 @@ from winrm.exceptions import (
 from winrm.protocol import Protocol
 
 from lbsync.errors import ConfigError, Denied, LbsyncError, Unreachable
-from lbsync.exchange.session import failures
+from lbsync.exchange.session import envelopes, failures
+from lbsync.exchange.session.envelopes import Output
 from lbsync.exchange.session.gate import LoginGate
 from lbsync.exchange.session.settings import SessionSettings
 from lbsync.exchange.session.transport import prepare
@@ -56,6 +57,10 @@ class _Torn(Exception):
     """A login or an authenticated connection broke; whether the password is good is unknown."""
 
 
+class _NothingYet(Unreachable):
+    """Fault 2150858793: to a Receive it only means to ask again."""
+
+
 class Wire:
     """Messages to one server from one thread. Not for use by two threads at once."""
 
@@ -68,39 +73,32 @@ class Wire:
 
     def open_shell(self, ends: float) -> str:
         """A new shell's id. ``ends`` is a time of ``time.monotonic``, here and below. Raises TargetError."""
-        return self._ask(lambda protocol: protocol.open_shell(noprofile=True, codepage=65001), ends)
+        return self._ask(envelopes.create, envelopes.shell_of, ends)
 
-    def run(self, shell: str, command: str, arguments: tuple[str, ...], ends: float) -> str:
+    def run(self, shell: str, program: str, arguments: tuple[str, ...], ends: float) -> str:
         """Start a command without cmd.exe, its stdin a pipe; answers its id. Raises TargetError."""
         return self._ask(
-            lambda protocol: protocol.run_command(
-                shell, command, arguments, console_mode_stdin=False, skip_cmd_shell=True
-            ),
-            ends,
+            lambda time_s: envelopes.command(shell, program, arguments, time_s), envelopes.command_of, ends
         )
 
     def send(self, shell: str, command: str, data: bytes, ends: float, *, last: bool) -> None:
         """One piece of stdin. Raises TargetError."""
-        self._ask(lambda protocol: protocol.send_command_input(shell, command, data, end=last), ends)
+        self._ask(lambda time_s: envelopes.send(shell, command, data, time_s, last=last), len, ends)
 
-    def receive(self, shell: str, command: str, ends: float) -> tuple[bytes, bytes, int, bool] | None:
-        """Stdout, stderr, exit code and whether it ended; ``None`` when there is nothing yet. Raises TargetError."""
-
-        def receive(protocol: Protocol) -> tuple[bytes, bytes, int, bool] | None:
-            try:
-                return protocol.get_command_output_raw(shell, command)
-            except WinRMOperationTimeoutError:  # fault 2150858793
-                return None
-
-        return self._ask(receive, ends)
+    def receive(self, shell: str, command: str, ends: float) -> Output | None:
+        """Output since the last time; ``None`` when there is nothing yet. Raises TargetError."""
+        try:
+            return self._ask(lambda time_s: envelopes.receive(shell, command, time_s), envelopes.output_of, ends)
+        except _NothingYet:
+            return None
 
     def end_command(self, shell: str, command: str, ends: float) -> None:
         """Let go of a command before another is run in the same shell. Raises TargetError."""
-        self._ask(lambda protocol: protocol.cleanup_command(shell, command), ends)
+        self._ask(lambda time_s: envelopes.signal(shell, command, time_s), len, ends)
 
     def close_shell(self, shell: str, ends: float) -> None:
         """Close a shell, which ends what runs in it; the connection stays for the next. Raises TargetError."""
-        self._ask(lambda protocol: protocol.close_shell(shell, close_session=False), ends)
+        self._ask(lambda time_s: envelopes.delete(shell, time_s), len, ends)
 
     def drop(self) -> None:
         """Close the connection and forget the login."""
@@ -108,14 +106,14 @@ class Wire:
         if protocol is not None:
             protocol.transport.close_session()
 
-    def _ask(self, action: Callable[[Protocol], T], ends: float) -> T:
+    def _ask(self, write: Callable[[int], str], read: Callable[[bytes], T], ends: float) -> T:
         """Carry out one message, with a login before it where there is none."""
         for _ in range(2):
             try:
                 if self._authenticated:
-                    return self._carry(action, ends)
+                    return self._carry(write, read, ends)
                 with self._gate.login():
-                    answer = self._carry(action, ends)
+                    answer = self._carry(write, read, ends)
                     self._authenticated = True
                     self._gate.prove()
                     return answer
@@ -132,11 +130,12 @@ class Wire:
                 raise
         raise failures.login_torn(self._settings)
 
-    def _carry(self, action: Callable[[Protocol], T], ends: float) -> T:
+    def _carry(self, write: Callable[[int], str], read: Callable[[bytes], T], ends: float) -> T:
         # The error is raised outside the handler, so that no request or response (their headers hold tokens) hangs on it.
         failure: Exception
         try:
-            return action(self._open(ends))
+            protocol = self._open(ends)
+            return read(protocol.send_message(write(protocol.operation_timeout_sec)))
         except (
             WinRMError,
             WinRMTransportError,
@@ -192,7 +191,7 @@ class Wire:
             case WinRMTransportError():
                 return failures.http_status(settings, error.code)
             case WinRMOperationTimeoutError():
-                return failures.deadline_passed(settings, "a request", settings.operation_timeout_s)
+                return _NothingYet("WinRM had no answer in time", where=settings.name, code=failures.Code.NOTHING_YET)
             case _:
                 return self._broken(error)
 
