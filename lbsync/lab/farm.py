@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import secrets
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -135,6 +135,10 @@ class LabFarm:
         text = configfile.render(self, options)
         path.write_text(text, encoding="utf-8")
         return path
+
+    def on_management(self, work: Coroutine[object, object, None]) -> None:
+        """Run something on the loop that serves WinRM, and wait for it."""
+        self._management.run(work)
 
     # --- life ------------------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ class Faults:
 
     def __init__(self, rate: float, seed: int, server: str) -> None:
         """``rate`` is the share of requests (0 to 1) that meet a fault."""
-        self._rate = rate
+        self.rate = rate
         self._random = random.Random(f"{seed}/{server}")
         self._next: list[Fault | None] = []
 
@@ -43,7 +43,7 @@ class Faults:
         """The fault of the next request, ``None`` for nearly all."""
         if self._next:
             return self._next.pop(0)
-        if self._rate <= 0 or self._random.random() >= self._rate:
+        if self.rate <= 0 or self._random.random() >= self.rate:
             return None
         return self._random.choice(_KINDS)
 
