@@ -142,6 +142,9 @@ class PublishSection(Section):
     """The names clients use; health checks send the first."""
     server_ca_file: Text | None = None
     """PEM file of the CA that signed the servers' IIS certificates, against which balancers verify them."""
+    client_ca_file: Text | None = None
+    """PEM file of the CA that clients trust; default: server_ca_file where the servers' own certificate is published, else
+    the CAs of this system."""
 
 
 class ModesSection(Section):

@@ -1,0 +1,130 @@
+"""``lbsync apply``: do what a plan says, one step at a time, each written down first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lbsync.cli.command import Session, command
+from lbsync.cli.durations import seconds
+from lbsync.cli.exits import ExitCode
+from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+
+if TYPE_CHECKING:
+    from lbsync.cli.house import House, Look
+    from lbsync.model import Plan
+    from lbsync.report import Found
+
+
+def apply(  # noqa: PLR0917  # typer calls it by keyword
+    plan: Annotated[Path | None, typer.Argument(help="A plan saved by lbsync plan --out; default: plan anew.")] = None,
+    config: ConfigFile = None,
+    state: StateFolder = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    confirm_within: Annotated[
+        str | None,
+        typer.Option("--confirm-within", metavar="10m", help="Go back by itself unless lbsync confirm comes in time."),
+    ] = None,
+    canary: Annotated[bool, typer.Option(help="Send requests all the while and count failures.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Carry a plan out; what fails is taken back.
+
+    Looks again first, shows the plan and asks. A saved plan is refused where anything changed since.
+    """
+    confirm_s = seconds(confirm_within) if confirm_within is not None else None
+    with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.house import open_house
+
+        with open_house(config, screen) as house:
+            look = house.look()
+            chosen = approved(house, look, plan)
+            if not chosen.steps:
+                screen.result("Nothing to do: everything is as wanted.")
+                screen.document({"steps": []})
+                screen.end(ExitCode.OK)
+            agreed(screen, chosen, yes=yes)
+            carry_out(screen, house, look, chosen, confirm_s, canary=canary)
+
+
+def approved(house: House, look: Look, saved: Path | None) -> Plan:
+    """The plan to apply: a fresh one, or the saved one where the facts are still those it was made from.
+
+    Raises UnsafeChange where a rule refuses now, StalePlan where facts or configuration changed since.
+    """
+    from lbsync.cli.planfile import load_plan
+    from lbsync.errors import StalePlan
+
+    if saved is None:
+        return house.plan(look)
+    plan = load_plan(saved)
+    fresh = house.plan(look)
+    if plan.basis != fresh.basis:
+        raise StalePlan(
+            "servers, balancers or the configuration changed since this plan was made",
+            where=str(saved),
+            state="nothing was changed",
+            remedy="make a new one and look at it: lbsync plan --out FILE",
+        )
+    return plan
+
+
+def agreed(screen: Session, plan: Plan, *, yes: bool) -> None:
+    """Show the plan and have it approved. Raises PlanRefused where it is not."""
+    from lbsync.cli.planview import plan_summary, plan_view
+    from lbsync.errors import PlanRefused
+
+    if not screen.quiet:
+        screen.result(*(plan_summary(plan) if yes else plan_view(plan)))
+    if yes or screen.ask("Apply this plan? Only yes will do:", "yes"):
+        return
+    raise PlanRefused(
+        "the plan was not approved",
+        state="nothing was changed",
+        remedy="answer yes, or give --yes where nobody can be asked",
+    )
+
+
+def carry_out(screen: Session, house: House, look: Look, plan: Plan, confirm_s: float | None, *, canary: bool) -> None:
+    """Apply a plan with everything around it, and end the command."""
+    from datetime import UTC, datetime
+
+    from lbsync.cli.backstop import backstop
+    from lbsync.cli.running import Story, actor, at_work, finish, open_ledger
+    from lbsync.cli.watching import look_from_outside, watching
+    from lbsync.engine import new_run_id
+    from lbsync.run import RunPhase
+
+    run_id = new_run_id(datetime.now(UTC))
+    story = Story(found=found(look), hosts=look.desired.hosts, leaf=_leaf(look))
+    with open_ledger(screen) as ledger:
+        with (
+            backstop(screen, house, run_id, confirm_s),
+            watching(screen, house, story, "Canary while it was applied", wanted=canary) as watch,
+            at_work(screen, house, ledger, watch, ignore_hangup=confirm_s is not None) as engine,
+        ):
+            run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id)
+        if run.phase is RunPhase.APPLIED:
+            look_from_outside(screen, house, look.desired, story)
+        finish(screen, ledger, run, story, wanted=RunPhase.APPLIED)
+
+
+def found(look: Look) -> Found:
+    """What was seen before, as the report tells it."""
+    from lbsync.cli.factsview import balancer_row, problems_of, server_row
+    from lbsync.report import Found, Row
+
+    return Found(
+        at=look.now,
+        servers=tuple(Row(subject=s.server, columns=server_row(look.facts, s, look.now)) for s in look.facts.servers),
+        balancers=tuple(Row(subject=b.balancer, columns=balancer_row(b)) for b in look.facts.balancers),
+        remarks=tuple(f"{where}: {problem}" for where, problem in problems_of(look.facts)),
+    )
+
+
+def _leaf(look: Look) -> str:
+    leaf = look.desired.leaf
+    return f"{leaf.subject}, until {leaf.not_after:%Y-%m-%d}, SHA-256 {leaf.fingerprint}" if leaf else ""

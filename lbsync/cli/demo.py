@@ -1,0 +1,119 @@
+"""``lbsync lab demo``: the whole story in one go, on a simulated farm and a real HAProxy.
+
+Rule of this file: it calls the same commands a person would, in the same process, and ends with the report; nothing is shown
+that a real run would not show. Before and after, the farm's own values are compared.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from lbsync.cli.exits import ExitCode
+from lbsync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lbsync.cli.command import Session
+    from lbsync.lab.farm import LabFarm
+
+MODES = {"default": "offload", "ecp": "bridge"}
+"""What the rehearsal wants: everything offloaded that may be, ECP bridged; MRSProxy stays bridged by itself."""
+
+
+def rehearse(screen: Session, folder: Path, *, servers: int, faults: float, seed: int | None) -> None:
+    """Farm up, check, advise, plan, apply, verify, rollback, report. Raises ConfigError where HAProxy is missing."""
+    from lbsync.cli.labhost import write_lab_config
+    from lbsync.lab.farm import LabFarm, LabSpec
+    from lbsync.testing.haproxy import RunningHaproxy, haproxy_program
+
+    if haproxy_program() is None:
+        raise ConfigError(
+            "the rehearsal needs HAProxy, and it is not installed",
+            where="haproxy",
+            state="nothing was started",
+            remedy="apt install haproxy (2.6 or later), or name the program in LBSYNC_HAPROXY",
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = folder / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix="lbsync-demo-"))  # unix sockets need a short path
+    spec = LabSpec(servers=servers, faults=faults, seed=seed)
+    try:
+        with LabFarm(spec, folder) as farm, RunningHaproxy(place) as haproxy:
+            config = write_lab_config(farm, folder, haproxy, modes=MODES)
+            _title(
+                screen,
+                f"A farm of {servers} simulated servers behind a real HAProxy",
+                f"faults {faults:g}, seed {farm.seed}",
+            )
+            Story(screen, config, state, farm).tell()
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+class Story:
+    """The commands in their order, each as a person would type it."""
+
+    def __init__(self, screen: Session, config: Path, state: Path, farm: LabFarm) -> None:
+        self._screen = screen
+        self._config = config
+        self._state = state
+        self._farm = farm
+
+    def tell(self) -> None:
+        """All of it. Raises typer.Exit with the first code that a rehearsal must not end with."""
+        from lbsync.cli.advising import advise
+        from lbsync.cli.applying import apply
+        from lbsync.cli.checking import check
+        from lbsync.cli.planning import plan
+        from lbsync.cli.rolling_back import rollback
+        from lbsync.cli.verifying import verify
+
+        config, state = self._config, self._state
+        saved = self._config.with_name("plan.json")
+        before = self._own_values()
+        self._do("check", "What is there", lambda: check(config=config, state=state))
+        self._do("advise", "What is possible, and why", lambda: advise(config=config, state=state))
+        self._do(
+            f"plan --out {saved.name}",
+            "What would be done",
+            lambda: plan(config=config, state=state, out=saved),
+            good=ExitCode.ATTENTION,
+        )
+        self._do(f"apply {saved.name}", "Doing it", lambda: apply(saved, config=config, state=state, yes=True))
+        self._do("verify", "What clients see now", lambda: verify(config=config, state=state))
+        self._do("rollback", "And back again", lambda: rollback(config=config, state=state))
+        same = self._own_values() == before
+        _title(self._screen, "Done", "every server is as it was before" if same else "A SERVER DIFFERS FROM BEFORE")
+        for report in sorted((state / "reports").glob("*.html")):
+            self._screen.result(f"The report: {report}")
+        if not same:
+            raise typer.Exit(int(ExitCode.ERROR))
+
+    def _do(self, words: str, title: str, act: Callable[[], None], *, good: ExitCode = ExitCode.OK) -> None:
+        """One command under its heading; ends the story where it ends otherwise than it should."""
+        _title(self._screen, title, f"lbsync {words}")
+        code = 0
+        try:
+            act()
+        except typer.Exit as ended:
+            code = ended.exit_code
+        if code != good:
+            raise typer.Exit(code or int(ExitCode.ERROR))
+
+    def _own_values(self) -> dict[str, dict[str, str | None]]:
+        return {name: dict(server.state.iis.own_values()) for name, server in self._farm.servers.items()}
+
+
+def _title(screen: Session, title: str, words: str) -> None:
+    from rich.rule import Rule
+    from rich.text import Text
+
+    screen.result(
+        Text(), Rule(Text.assemble((title, "bold"), (f"   {words}", "dim")), align="left", style="cyan"), Text()
+    )

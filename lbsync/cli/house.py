@@ -1,0 +1,315 @@
+"""The wiring: from a configuration to open targets, and from open targets to what is seen and wanted.
+
+Rule of this file: the only place that knows every room at once. It opens what a command needs and closes all of it; it
+decides nothing about the farm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from lbsync.cli.command import Session
+from lbsync.cli.leaf import find_leaf
+from lbsync.cli.opening import open_config, validate_settings
+from lbsync.cli.settings import with_secrets
+from lbsync.config import Config, Leaf, Loaded, desired
+from lbsync.desired import Desired, FactSet
+from lbsync.engine import Site
+from lbsync.errors import Denied, LbsyncError, TargetError
+from lbsync.exchange.farm import FarmTarget
+from lbsync.exchange.server import ServerTarget
+from lbsync.exchange.session import SessionPool, SessionSettings, open_pools
+from lbsync.exchange.tier import ExchangeTier
+from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
+from lbsync.materials import FarmSource, FileSource, Materials, Source
+from lbsync.model import Plan
+from lbsync.probe import Listener, Prober
+from lbsync.secrets import resolve
+from lbsync.services import ALL_SERVICES, SERVICES
+from lbsync.target import BalancerSpec, Capabilities, Member, Provider, Target
+
+if TYPE_CHECKING:
+    from lbsync_certs import Bundle, Thumbprint
+
+DIRECTORY = "directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at everything: what is wanted, what was seen, when."""
+
+    desired: Desired
+    facts: FactSet
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What answered, and the errors of those that did not."""
+
+    servers: tuple[ServerFacts, ...]
+    farm: FarmFacts
+    balancers: tuple[BalancerFacts, ...]
+    errors: tuple[LbsyncError, ...]
+
+
+class House:
+    """Everything opened for one farm. Made by ``open_house``."""
+
+    def __init__(
+        self,
+        *,
+        loaded: Loaded,
+        screen: Session,
+        servers: Mapping[str, ServerTarget],
+        directory: FarmTarget,
+        balancers: Mapping[str, Provider],
+        pools: Mapping[str, SessionPool],
+        tier: ExchangeTier,
+    ) -> None:
+        self.loaded = loaded
+        self.config: Config = loaded.config
+        self._screen = screen
+        self._servers = servers
+        self._directory = directory
+        self._balancers = balancers
+        self._pools = pools
+        self._tier = tier
+        self._seen: tuple[ServerFacts, ...] | None = None
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """Every target by its name in plans."""
+        return {**self._servers, **self._balancers, self._directory.name: self._directory}
+
+    @property
+    def capabilities(self) -> dict[str, Capabilities]:
+        """What each balancer can do."""
+        return {name: balancer.capabilities for name, balancer in self._balancers.items()}
+
+    @property
+    def materials(self) -> Materials:
+        """Where certificates come from."""
+        sources: list[Source] = []
+        if self.config.certificate.source == "file":
+            sources.append(self._file())
+        sources.append(FarmSource(self._stores, self._export))
+        return Materials(sources)
+
+    @property
+    def prober(self) -> Prober:
+        """The view from outside."""
+        publish = self.config.publish
+        ca_file = publish.client_ca_file
+        if ca_file is None and self.config.certificate.source == "server":
+            ca_file = publish.server_ca_file  # what is published then is the servers' own leaf, signed by their CA
+        return Prober(
+            tuple(
+                Listener(
+                    balancer=one.name,
+                    address=one.listen.address,
+                    https_port=one.listen.https_port,
+                    http_port=one.listen.http_port,
+                )
+                for one in self.config.balancers
+            ),
+            publish.hosts,
+            self.loaded.path(ca_file).read_text(encoding="utf-8") if ca_file is not None else None,
+            ALL_SERVICES,
+            timeout_s=self.config.limits.connect_timeout_s,
+        )
+
+    def site(self) -> Site:
+        """Everything a run may act on or ask."""
+        prober = self.prober
+        return Site(targets=self.targets, materials=self.materials, checkers={prober.name: prober})
+
+    def see(self) -> Seen:
+        """Observe everything at once; what does not answer becomes an error and stops nothing. Raises Denied."""
+        with self._screen.busy(f"reading {len(self._servers)} servers and {len(self._balancers)} balancers"):
+            return self._see()
+
+    def _see(self) -> Seen:
+        from lbsync.exchange.facts import with_exchange
+        from lbsync.exchange.fanout import fan_out
+
+        # The directory first: its inner Exchange session takes longest. The balancers come last, as one more round.
+        exchange: list[ServerTarget | FarmTarget] = [self._directory, *self._servers.values()]
+        outcomes = fan_out(exchange, _observed, parallel=self.config.limits.parallel)
+        errors: list[LbsyncError] = [one.error for one in outcomes if one.error is not None]
+        refused = next((error for error in errors if isinstance(error, Denied)), None)
+        if refused is not None:
+            raise refused
+        looked = fan_out(
+            list(self._balancers.values()), lambda one: one.observe(ALL_SERVICES), parallel=self.config.limits.parallel
+        )
+        errors += [one.error for one in looked if one.error is not None]
+        servers = tuple(one.answer for one in outcomes if isinstance(one.answer, ServerFacts))
+        farm = next((one.answer for one in outcomes if isinstance(one.answer, FarmFacts)), FarmFacts(read=False))
+        self._seen = with_exchange(servers, farm)
+        balancers = tuple(one.answer for one in looked if isinstance(one.answer, BalancerFacts))
+        return Seen(servers=self._seen, farm=farm, balancers=balancers, errors=tuple(errors))
+
+    def look(self) -> Look:
+        """Observe everything. Raises TargetError where anything did not answer: half a farm is never judged."""
+        seen = self.see()
+        if seen.errors:
+            raise together(seen.errors)
+        now = datetime.now(UTC)
+        facts = FactSet(servers=seen.servers, farm=seen.farm, balancers=seen.balancers)
+        return Look(desired(self.config, self.leaf(seen.servers, now)), facts, now)
+
+    def leaf(self, servers: Iterable[ServerFacts], now: datetime) -> Leaf:
+        """The certificate to serve. Raises CertificateError, SecretError where a file cannot be opened."""
+        return find_leaf(self.config, tuple(servers), lambda: self._file().read(), now)
+
+    def plan(self, look: Look) -> Plan:
+        """The plan. Raises UnsafeChange, UnsupportedMode."""
+        from lbsync.plan import build
+
+        return build(look.desired, look.facts, self.targets, self.capabilities, look.now)
+
+    def secret(self, reference: str) -> SecretStr:
+        """Resolve a reference of the configuration; hidden everywhere from then on. Raises SecretError."""
+        return self._screen.redactor.remember(reference, resolve(reference, base=self.loaded.base))
+
+    def _file(self) -> FileSource:
+        section = self.config.certificate
+        reference = section.password
+        return FileSource(
+            self.loaded.path(section.file or ""),
+            lambda: self.secret(reference) if reference is not None else None,
+        )
+
+    def _stores(self) -> tuple[ServerFacts, ...]:
+        """What the servers hold: as seen in this process, else seen now."""
+        if self._seen is None:
+            found = self._see()
+            if found.errors and not found.servers:
+                raise found.errors[0]
+        return self._seen or ()
+
+    def _export(self, server: str, thumbprint: Thumbprint) -> Bundle:
+        from lbsync.exchange.certificates import export
+
+        return export(self._pools[server], thumbprint, tier=self._tier)
+
+
+@contextmanager
+def open_house(chosen: Path | None, screen: Session) -> Generator[House]:
+    """Everything the configuration names, opened; closed at the end. Raises ConfigError, SecretError."""
+    from lbsync.cli.logs import details
+
+    loaded = open_config(chosen)
+    settings = validate_settings(loaded)
+    with ExitStack() as stack:
+        stack.enter_context(details(screen.folder, screen.redactor))
+
+        def secret(reference: str) -> SecretStr:
+            return screen.redactor.remember(reference, resolve(reference, base=loaded.base))
+
+        password = _password(loaded, secret)
+        pools = _pools(loaded, password)
+        for pool in pools.values():
+            stack.callback(pool.close)
+        balancers: dict[str, Provider] = {}
+        for section in loaded.config.balancers:
+            plugin, raw = settings[section.name]
+            opened = plugin.open(_spec(loaded, section.name), with_secrets(plugin.settings, raw, secret))
+            balancers[section.name] = stack.enter_context(opened)
+        farm = loaded.config.farm
+        tier = ExchangeTier(mode=farm.exchange, user=farm.winrm.user or "", password=password)
+        servers = {name: ServerTarget(name, pool, tier=tier) for name, pool in pools.items()}
+        through = farm.directory_server or loaded.config.servers[0].name
+        parallel = loaded.config.limits.parallel
+        directory = FarmTarget(pools, through=through, tier=tier, name=DIRECTORY, parallel=parallel)
+        yield House(
+            loaded=loaded,
+            screen=screen,
+            servers=servers,
+            directory=directory,
+            balancers=balancers,
+            pools=pools,
+            tier=tier,
+        )
+
+
+def _password(loaded: Loaded, secret: Callable[[str], SecretStr]) -> Callable[[], str]:
+    """The account's password, resolved now, so that a missing one is told before anything is asked."""
+    reference = loaded.config.farm.winrm.password
+    value = secret(reference) if reference is not None else SecretStr("")
+    return value.get_secret_value
+
+
+def _pools(loaded: Loaded, password: Callable[[], str]) -> dict[str, SessionPool]:
+    winrm = loaded.config.farm.winrm
+    default_port = winrm.port or (5986 if winrm.scheme == "https" else 5985)
+    return open_pools(
+        SessionSettings(
+            name=server.name,
+            address=server.address or server.fqdn,
+            port=server.winrm_port or default_port,
+            scheme=winrm.scheme,
+            server_name=server.fqdn,
+            transport=winrm.transport,
+            user=winrm.user or "",
+            password=password,
+            ca_file=_path(loaded, winrm.ca_file),
+            certificate_file=_path(loaded, winrm.certificate_file),
+            key_file=_path(loaded, winrm.key_file),
+            connect_timeout_s=loaded.config.limits.connect_timeout_s,
+        )
+        for server in loaded.config.servers
+    )
+
+
+def _path(loaded: Loaded, written: str | None) -> Path | None:
+    return None if written is None else loaded.path(written)
+
+
+def _spec(loaded: Loaded, name: str) -> BalancerSpec:
+    config = loaded.config
+    members = tuple(
+        Member(
+            name=server.name,
+            address=server.address or server.fqdn,
+            http_port=server.http_port,
+            https_port=server.https_port,
+            tls_name=server.tls_name or server.fqdn,
+        )
+        for server in config.servers
+    )
+    ca_file = config.publish.server_ca_file or ""
+    return BalancerSpec(
+        name=name,
+        hosts=config.publish.hosts,
+        members=members,
+        services=tuple(SERVICES),
+        server_ca_pem=loaded.path(ca_file).read_text(encoding="utf-8"),
+    )
+
+
+def together(errors: Sequence[LbsyncError]) -> LbsyncError:
+    """One error that tells several, so that none is found only by trying again."""
+    first = errors[0]
+    if len(errors) == 1:
+        return first
+    told = "; ".join(f"{error.where}: {error.message}" if error.where else error.message for error in errors)
+    return TargetError(
+        f"{len(errors)} could not be asked: {told}", state="nothing was changed", remedy=first.remedy, code=first.code
+    )
+
+
+def _observed(target: ServerTarget | FarmTarget) -> ServerFacts | FarmFacts:
+    """Ask once and close this thread's connection: memory does not grow with the farm."""
+    try:
+        return target.observe(ALL_SERVICES)
+    finally:
+        target.release()

@@ -1,0 +1,48 @@
+"""``lbsync rollback``: take a run back, also days later; stops at what somebody else changed since."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lbsync.cli.command import command
+from lbsync.cli.exits import ExitCode
+from lbsync.cli.options import AsJson, ConfigFile, Quiet, RunId, StateFolder
+
+
+def rollback(  # noqa: PLR0917  # typer calls it by keyword
+    run: RunId = "latest",
+    config: ConfigFile = None,
+    state: StateFolder = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Put back what was before even where somebody else changed it since.")
+    ] = False,
+    canary: Annotated[bool, typer.Option(help="Send requests all the while and count failures.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take a run back, step by step, in reverse order."""
+    with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.house import open_house
+        from lbsync.cli.listing import existing, nothing_yet
+        from lbsync.cli.running import Story, actor, at_work, finish, open_ledger
+        from lbsync.cli.watching import watching
+        from lbsync.run import RunPhase
+
+        if existing(screen) is None:
+            raise nothing_yet(screen)
+        with open_house(config, screen) as house, open_ledger(screen) as ledger:
+            run_id = ledger.resolve(run)
+            if ledger.phase(run_id) is RunPhase.UNDONE:
+                screen.result(f"Nothing to do: run {run_id} was taken back before.")
+                screen.document({"run": run_id, "phase": RunPhase.UNDONE.value})
+                screen.end(ExitCode.OK)
+            screen.note(f"Taking back run {run_id}.")
+            story = Story()
+            with (
+                watching(screen, house, story, "Canary while it was taken back", wanted=canary) as watch,
+                at_work(screen, house, ledger, watch) as engine,
+            ):
+                after = engine.rollback(run_id, actor=actor(), force=force)
+            finish(screen, ledger, after, story, wanted=RunPhase.UNDONE)

@@ -1,0 +1,125 @@
+"""Carry a run on with everything around it: signals, progress, canary, report, and the words at its end.
+
+Rule of this file: apply, resume and rollback go through here, so that a run looks and ends the same whichever began it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from lbsync.cli.command import Session, tell
+from lbsync.cli.exits import ExitCode
+from lbsync.cli.signals import stopping
+from lbsync.run import Run, RunPhase
+
+if TYPE_CHECKING:
+    from lbsync.cli.house import House
+    from lbsync.cli.watching import Watch
+    from lbsync.engine import Engine
+    from lbsync.ledger import Ledger
+    from lbsync.report import Evidence, Found
+
+_ENDS = {
+    RunPhase.UNDONE: ExitCode.TAKEN_BACK,
+    RunPhase.HELD: ExitCode.NOT_TAKEN_BACK,
+    RunPhase.INCOMPLETE: ExitCode.NOT_TAKEN_BACK,
+}
+
+
+@dataclass(slots=True)
+class Story:
+    """What a report needs and the ledger does not hold; filled while a run is on its way."""
+
+    found: Found | None = None
+    leaf: str = ""
+    hosts: tuple[str, ...] = ()
+    evidence: list[Evidence] = field(default_factory=list["Evidence"])
+
+
+def actor() -> str:
+    """Who is at work: the account, and the one before sudo."""
+    before = os.environ.get("SUDO_USER")
+    name = getpass.getuser()
+    return f"{before} (sudo {name})" if before and before != name else name
+
+
+@contextmanager
+def open_ledger(screen: Session) -> Generator[Ledger]:
+    """The ledger, which refuses every secret this process knows. Raises LedgerError."""
+    from lbsync.ledger import Ledger
+
+    with Ledger(screen.ledger_path, forbidden=screen.redactor.found_in) as ledger:
+        yield ledger
+
+
+@contextmanager
+def at_work(
+    screen: Session, house: House, ledger: Ledger, watch: Watch | None = None, *, ignore_hangup: bool = False
+) -> Generator[Engine]:
+    """An engine whose progress is shown, and which a signal stops between two steps."""
+    from lbsync.cli.progress import Progress
+    from lbsync.engine import Engine
+
+    stop = threading.Event()
+    aside = watch.words if watch is not None else lambda: ""
+    with stopping(stop, _say_now, ignore_hangup=ignore_hangup), Progress(screen, aside=aside) as progress:
+        limits = house.config.limits
+        workers = max(4, limits.max_unavailable + len(house.config.balancers) + 1)
+        yield Engine(ledger, house.site(), workers=workers, observer=progress, stop=stop)
+
+
+def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: RunPhase) -> NoReturn:
+    """Write the report, say how it ended, and end the command with the right exit code."""
+    from lbsync.cli.runview import run_document
+    from lbsync.engine import problem
+
+    path = write_report(screen, ledger, run, story)
+    trouble = problem(run, wanted=wanted)
+    screen.document(run_document(run) | {"report": str(path) if path else None})
+    if trouble is None:
+        done = "Applied" if wanted is RunPhase.APPLIED else "Taken back: everything is as it was before"
+        screen.result(f"{done}. {len(run.plan.steps)} steps, run {run.run_id}.")
+        if wanted is RunPhase.APPLIED:
+            screen.result(f"The way back: lbsync rollback {run.run_id}")
+    elif not screen.as_json:
+        tell(screen, trouble)
+    if path is not None:
+        screen.result(f"Report: {path}")
+    if trouble is None:
+        screen.end(ExitCode.OK)
+    screen.end(_ENDS.get(run.phase, ExitCode.UNFINISHED))
+
+
+def write_report(screen: Session, ledger: Ledger, run: Run, story: Story) -> Path | None:
+    """The report of a run, evidence of earlier commands kept; ``None``, with a warning, where the disk says no."""
+    from lbsync.engine import left_over
+    from lbsync.report import Context, build, load, save
+
+    before = load(run.run_id, screen.reports)
+    context = Context(
+        found=story.found or (before.found if before else None),
+        evidence=(*(before.evidence if before else ()), *story.evidence),
+        leaf=story.leaf or (before.wanted.leaf if before else ""),
+        hosts=story.hosts or (before.wanted.hosts if before else ()),
+        left=left_over(run) if run.phase in {RunPhase.INCOMPLETE, RunPhase.HELD} else (),
+    )
+    report = build(run, ledger.events(run.run_id), ledger.verify_chain(), context, version=version("lbsync"))
+    try:
+        return save(report, screen.reports)
+    except OSError as error:
+        screen.warn(f"the report could not be written to {screen.reports}: {error.strerror}")
+        return None
+
+
+def _say_now(words: str) -> None:
+    """From a signal handler: no lock may be waited for there."""
+    os.write(sys.stderr.fileno(), f"\n{words}\n".encode())
