@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import Self
 from lbsync.errors import LedgerError
 from lbsync.ledger.trouble import busy, create_private, ledger_error, told_as_ledger_errors
 
-_GRACE_S = 1.0
+_GRACE_S = 0.2
 """``holder`` tries the lock for an instant; a run that starts just then waits it out."""
 
 
@@ -42,30 +42,34 @@ class RunLock:
         self._path = ledger.with_name(ledger.name + ".lock")
         self._note = _note_of(ledger)
         self._run_id = run_id
-        self._db: sqlite3.Connection | None = None
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
         with told_as_ledger_errors(self._path):
             create_private(self._path)
             db = sqlite3.connect(self._path, timeout=_GRACE_S, isolation_level=None, check_same_thread=False)
+        self._held.callback(db.close)
         try:
             db.execute("BEGIN EXCLUSIVE")
+            with told_as_ledger_errors(self._note):
+                self._write_note()
         except sqlite3.Error as error:
-            db.close()
+            self._held.close()
             if busy(error):
                 raise self._taken() from error
             raise ledger_error(error, self._path) from error
-        self._db = db
-        with told_as_ledger_errors(self._note):
-            self._write_note()
+        except BaseException:
+            self._held.close()
+            raise
+        self._held.callback(self._forget_note)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._held.close()
+
+    def _forget_note(self) -> None:
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
-        if self._db is not None:
-            self._db.close()
-            self._db = None
 
     def _write_note(self) -> None:
         temporary = self._note.with_name(f".{self._note.name}.{os.getpid()}")

@@ -293,15 +293,13 @@ class Ledger:
         return None if row is None else RunPhase(row[0])
 
     def _advance(self, run_id: str, phase: RunPhase | None, event: Event) -> RunPhase:
-        match event, phase:
-            case RunStarted(), None:
-                if event.run_id != run_id:
-                    raise IllegalEvent(f"run {event.run_id} cannot start as {run_id}", code="illegal-event")
-                return RunPhase.APPLYING
-            case _, None:
-                raise self._unknown(run_id)
-            case _, RunPhase():
-                return advance(phase, event)
+        if phase is not None:
+            return advance(phase, event)
+        if not isinstance(event, RunStarted):
+            raise self._unknown(run_id)
+        if event.run_id != run_id:
+            raise IllegalEvent(f"run {event.run_id} cannot start as {run_id}", code="illegal-event")
+        return RunPhase.APPLYING
 
     def _refuse_secrets(self, text: str) -> None:
         found = private_key_in(text) or (self._forbidden(text) if self._forbidden else None)

@@ -121,3 +121,15 @@ def test_a_lock_file_that_is_no_database(tmp_path: Path) -> None:
     assert found.value.code == "not-a-ledger"
     with pytest.raises(LedgerError, match="no ledger"):
         holder(path)
+
+
+def test_a_note_that_cannot_be_written_keeps_no_lock(tmp_path: Path) -> None:
+    """Where the note fails, entering fails, and the lock is free again."""
+    path = tmp_path / "l.db"
+    (tmp_path / "l.db.holder").mkdir()
+    with pytest.raises(LedgerError, match="cannot be used"), RunLock(path, "r1"):
+        pass
+    assert holder(path) is None
+    (tmp_path / "l.db.holder").rmdir()
+    with RunLock(path, "r1"):
+        pass

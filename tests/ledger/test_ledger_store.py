@@ -492,7 +492,8 @@ def test_a_file_system_without_wal(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Where SQLite cannot keep a WAL (network file systems), the ledger says that it needs a local disk."""
 
     def without_shared_memory(path: Path, **options: Any) -> sqlite3.Connection:
-        return connect(f"file:{path}?vfs=unix-dotfile", uri=True, **options)
+        db: sqlite3.Connection = connect(f"file:{path}?vfs=unix-dotfile", uri=True, **options)
+        return db
 
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", without_shared_memory)

@@ -105,6 +105,7 @@ def test_forward_a_step_waits_for_those_it_comes_after() -> None:
     assert ready(run_of(*done(A), *done(B))) == [("c", "do")]
     assert ready(run_of(*done(A), *done(B), *done(C, gate=True))) == [("d", "do")]
     assert run_of().ready()[0] == Move(DIAMOND[0], DO)
+    assert (run_of().run_id, run_of().plan.steps) == ("r", DIAMOND)
 
 
 def test_a_begun_step_may_be_carried_on() -> None:
