@@ -11,8 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from requests import PreparedRequest, Session
+from requests import PreparedRequest, Request, Session
 from requests.adapters import HTTPAdapter
+from winrm.transport import Transport
 
 from lbsync.errors import ConfigError
 from lbsync.exchange.session.settings import SessionSettings
@@ -81,6 +82,29 @@ class Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
         """Do nothing: the shared context verifies chain and name; the base class would load a CA file per connection."""
+
+
+class LeanTransport(Transport):
+    """pywinrm's transport, preparing a request once per session and then only changing its body.
+
+    Preparing (cookies, hooks, headers, URL) costs about as much as sending. Not for kerberos and credssp, which put a token
+    of its own into each request, nor for sealed messages: these go pywinrm's way.
+    """
+
+    _template: PreparedRequest | None = None
+
+    def send_message(self, message: str | bytes) -> bytes:
+        """Send one SOAP message; the answer's body. Raises as pywinrm's does."""
+        if self.encryption or self.auth_method not in {"ntlm", "basic", "certificate"}:
+            return super().send_message(message)
+        session = self.build_session()
+        if self._template is None:
+            self._template = session.prepare_request(Request("POST", self.endpoint, data=b""))
+        request = self._template.copy()
+        request.body = message.encode() if isinstance(message, str) else message
+        request.headers["Content-Length"] = str(len(request.body))
+        response = self._send_message_request(session, request)
+        return self._get_message_response_text(response)
 
 
 def prepare(session: Session, settings: SessionSettings) -> Adapter:

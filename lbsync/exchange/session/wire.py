@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import requests
 from spnego.exceptions import SpnegoError
@@ -30,10 +30,7 @@ from lbsync.exchange.session import envelopes, failures
 from lbsync.exchange.session.envelopes import Output
 from lbsync.exchange.session.gate import LoginGate
 from lbsync.exchange.session.settings import SessionSettings
-from lbsync.exchange.session.transport import prepare
-
-if TYPE_CHECKING:
-    from lbsync.exchange.session.transport import Adapter
+from lbsync.exchange.session.transport import Adapter, LeanTransport, prepare
 
 T = TypeVar("T")
 
@@ -153,11 +150,14 @@ class Wire:
         operation_s = int(min(settings.operation_timeout_s, left)) or 1
         timeouts = (min(settings.connect_timeout_s, left), min(operation_s + _LONGER_THAN_OPERATION_S, left + 1.0))
         if self._protocol is None:
-            self._protocol = Protocol(
-                settings.endpoint,
-                transport=settings.transport,
+            # The protocol reads faults; logging in and sending is the transport's, which alone is given the password.
+            self._protocol = protocol = Protocol(settings.endpoint, username="-", password="", proxy=None)
+            protocol.transport = transport = LeanTransport(
+                endpoint=settings.endpoint,
+                auth_method=settings.transport,
                 username=settings.user,
                 password=settings.password(),
+                service="HTTP",
                 cert_pem=str(settings.certificate_file or ""),
                 cert_key_pem=str(settings.key_file or ""),
                 ca_trust_path=cast("str", None),  # documented as "no path"; the adapter's context verifies
@@ -166,11 +166,11 @@ class Wire:
                 message_encryption="never",
                 proxy=None,
             )
-            session = self._protocol.transport.build_session()
+            session = transport.build_session()
             self._adapter = prepare(session, settings)
-            self._limit(self._protocol, operation_s, timeouts)
+            self._limit(protocol, operation_s, timeouts)
             if settings.seals:
-                self._protocol.transport.setup_encryption(session)
+                transport.setup_encryption(session)
         self._limit(self._protocol, operation_s, timeouts)
         return self._protocol
 
