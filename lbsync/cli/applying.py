@@ -102,9 +102,9 @@ def carry_out(screen: Session, house: House, look: Look, plan: Plan, confirm_s: 
     story = Story(found=found(look), hosts=look.desired.hosts, leaf=_leaf(look))
     with open_ledger(screen) as ledger:
         with (
-            backstop(screen, house, run_id, confirm_s),
+            backstop(screen, house, run_id, confirm_s) as timer,
             watching(screen, house, story, "Canary while it was applied", wanted=canary) as watch,
-            at_work(screen, house, ledger, watch, ignore_hangup=confirm_s is not None) as engine,
+            at_work(screen, house, ledger, watch, timer, ignore_hangup=confirm_s is not None) as engine,
         ):
             run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id)
         if run.phase is RunPhase.APPLIED:

@@ -16,37 +16,62 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lbsync.engine import Notice, Recorded
+from lbsync.run import Awaiting
+
 if TYPE_CHECKING:
     from lbsync.cli.command import Session
     from lbsync.cli.house import House
 
 _SYSTEMD = Path("/run/systemd/system")
-_MARGIN_S = 3600
-"""How long applying itself may take before the timer starts to count; resuming too early waits for the deadline."""
+_MARGIN_S = 30
+"""How much later than this process systemd acts: it is not there to be quicker."""
+
+
+class Backstop:
+    """An observer of the engine: sets systemd's timer at the moment the time for confirming begins to run."""
+
+    def __init__(self, screen: Session, house: House, run_id: str, confirm_s: float) -> None:
+        self._screen = screen
+        self._resume = _resume(screen, house, run_id)
+        self._unit = f"lbsync-backstop-{run_id}"
+        self._confirm_s = confirm_s
+        self._started = False
+
+    def __call__(self, notice: Notice) -> None:
+        """Everything is applied and waits for a word: from here on a dead process would leave it standing."""
+        match notice:
+            case Recorded(event=Awaiting()):
+                after = f"--on-active={self._confirm_s + _MARGIN_S:.0f}"
+                arguments = [f"--unit={self._unit}", after, "--collect", "--quiet", *self._resume]
+                self._started = _systemd("systemd-run", *arguments)
+                if not self._started:
+                    self._screen.warn("systemd-run failed: should this process be killed, say lbsync resume")
+            case _:
+                pass
+
+    def stop(self) -> None:
+        """The timer is not needed any more."""
+        if self._started:
+            _systemd("systemctl", "stop", f"{self._unit}.timer")
 
 
 @contextmanager
-def backstop(screen: Session, house: House, run_id: str, confirm_s: float | None) -> Generator[None]:
-    """Inside, a systemd timer stands by where there can be one, else a warning was given."""
-    if confirm_s is None:
-        yield
-        return
-    why_not = _why_not(house)
+def backstop(screen: Session, house: House, run_id: str, confirm_s: float | None) -> Generator[Backstop | None]:
+    """Inside, an observer that sets the timer where there can be one; else ``None``, and a warning was given."""
+    why_not = _why_not(house) if confirm_s is not None else ""
     if why_not:
         screen.warn(
             f"should this process be killed, nothing takes the run back by itself ({why_not}); then say: lbsync resume"
         )
-        yield
+    if confirm_s is None or why_not:
+        yield None
         return
-    unit = f"lbsync-backstop-{run_id}"
-    started = _systemd("systemd-run", *_timer(screen, house, run_id, unit, confirm_s))
-    if not started:
-        screen.warn("systemd-run failed: should this process be killed, nothing takes the run back by itself")
+    timer = Backstop(screen, house, run_id, confirm_s)
     try:
-        yield
+        yield timer
     finally:
-        if started:
-            _systemd("systemctl", "stop", f"{unit}.timer")
+        timer.stop()
 
 
 def _why_not(house: House) -> str:
@@ -59,10 +84,9 @@ def _why_not(house: House) -> str:
     return ""
 
 
-def _timer(screen: Session, house: House, run_id: str, unit: str, confirm_s: float) -> list[str]:
+def _resume(screen: Session, house: House, run_id: str) -> list[str]:
     config = str(Path(house.loaded.file).absolute())
-    resume = [sys.executable, "-m", "lbsync", "resume", run_id, "--config", config, "--state", str(screen.folder)]
-    return [f"--unit={unit}", f"--on-active={confirm_s + _MARGIN_S:.0f}", "--collect", "--quiet", *resume]
+    return [sys.executable, "-m", "lbsync", "resume", run_id, "--config", config, "--state", str(screen.folder)]
 
 
 def _systemd(program: str, *arguments: str) -> bool:

@@ -7,7 +7,6 @@ that a real run would not show. Before and after, the farm's own values are comp
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from lbsync.cli.exits import ExitCode
-from lbsync.errors import ConfigError
 
 if TYPE_CHECKING:
     from lbsync.cli.command import Session
@@ -26,34 +24,20 @@ MODES = {"default": "offload", "ecp": "bridge"}
 
 
 def rehearse(screen: Session, folder: Path, *, servers: int, faults: float, seed: int | None) -> None:
-    """Farm up, check, advise, plan, apply, verify, rollback, report. Raises ConfigError where HAProxy is missing."""
-    from lbsync.cli.labhost import write_lab_config
-    from lbsync.lab.farm import LabFarm, LabSpec
-    from lbsync.testing.haproxy import RunningHaproxy, haproxy_program
+    """Farm up, check, advise, plan, apply, verify, rollback, report.
 
-    if haproxy_program() is None:
-        raise ConfigError(
-            "the rehearsal needs HAProxy, and it is not installed",
-            where="haproxy",
-            state="nothing was started",
-            remedy="apt install haproxy (2.6 or later), or name the program in LBSYNC_HAPROXY",
-        )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state = folder / "state"
-    shutil.rmtree(state, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(prefix="lbsync-demo-"))  # unix sockets need a short path
+    Raises LbsyncError where HAProxy is missing or the folder is somebody else's, typer.Exit where a command fails.
+    """
+    from lbsync.lab.daemon import Lab
+    from lbsync.lab.spec import LabSpec
+
     spec = LabSpec(servers=servers, faults=faults, seed=seed)
-    try:
-        with LabFarm(spec, folder) as farm, RunningHaproxy(place) as haproxy:
-            config = write_lab_config(farm, folder, haproxy, modes=MODES)
-            _title(
-                screen,
-                f"A farm of {servers} simulated servers behind a real HAProxy",
-                f"faults {faults:g}, seed {farm.seed}",
-            )
-            Story(screen, config, state, farm).tell()
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    with Lab(spec, folder, options={"modes": MODES}) as lab:
+        words = f"faults {faults:g}, seed {lab.farm.seed}"
+        title(screen, f"{servers} simulated servers behind a real HAProxy", words)
+        state = lab.directory / "state"
+        shutil.rmtree(state, ignore_errors=True)
+        Story(screen, lab.config, state, lab.farm).tell()
 
 
 class Story:
@@ -70,6 +54,7 @@ class Story:
         from lbsync.cli.advising import advise
         from lbsync.cli.applying import apply
         from lbsync.cli.checking import check
+        from lbsync.cli.configuring import check as check_config
         from lbsync.cli.planning import plan
         from lbsync.cli.rolling_back import rollback
         from lbsync.cli.verifying import verify
@@ -77,6 +62,7 @@ class Story:
         config, state = self._config, self._state
         saved = self._config.with_name("plan.json")
         before = self._own_values()
+        self._do("config check", "Is the configuration right", lambda: check_config(config=config))
         self._do("check", "What is there", lambda: check(config=config, state=state))
         self._do("advise", "What is possible, and why", lambda: advise(config=config, state=state))
         self._do(
@@ -89,15 +75,15 @@ class Story:
         self._do("verify", "What clients see now", lambda: verify(config=config, state=state))
         self._do("rollback", "And back again", lambda: rollback(config=config, state=state))
         same = self._own_values() == before
-        _title(self._screen, "Done", "every server is as it was before" if same else "A SERVER DIFFERS FROM BEFORE")
+        title(self._screen, "Done", "every server is as it was before" if same else "A SERVER DIFFERS FROM BEFORE")
         for report in sorted((state / "reports").glob("*.html")):
             self._screen.result(f"The report: {report}")
         if not same:
             raise typer.Exit(int(ExitCode.ERROR))
 
-    def _do(self, words: str, title: str, act: Callable[[], None], *, good: ExitCode = ExitCode.OK) -> None:
+    def _do(self, words: str, heading: str, act: Callable[[], None], *, good: ExitCode = ExitCode.OK) -> None:
         """One command under its heading; ends the story where it ends otherwise than it should."""
-        _title(self._screen, title, f"lbsync {words}")
+        title(self._screen, heading, f"lbsync {words}")
         code = 0
         try:
             act()
@@ -110,10 +96,11 @@ class Story:
         return {name: dict(server.state.iis.own_values()) for name, server in self._farm.servers.items()}
 
 
-def _title(screen: Session, title: str, words: str) -> None:
+def title(screen: Session, heading: str, words: str) -> None:
+    """A rule across the screen with what comes, and the command a person would type."""
     from rich.rule import Rule
     from rich.text import Text
 
     screen.result(
-        Text(), Rule(Text.assemble((title, "bold"), (f"   {words}", "dim")), align="left", style="cyan"), Text()
+        Text(), Rule(Text.assemble((heading, "bold"), (f"   {words}", "dim")), align="left", style="cyan"), Text()
     )

@@ -104,12 +104,17 @@ class House:
         return Materials(sources)
 
     @property
-    def prober(self) -> Prober:
-        """The view from outside."""
+    def client_ca_pem(self) -> str | None:
+        """The CAs that clients trust, as text; ``None`` for those of this system."""
         publish = self.config.publish
         ca_file = publish.client_ca_file
         if ca_file is None and self.config.certificate.source == "server":
             ca_file = publish.server_ca_file  # what is published then is the servers' own leaf, signed by their CA
+        return self.loaded.path(ca_file).read_text(encoding="utf-8") if ca_file is not None else None
+
+    @property
+    def prober(self) -> Prober:
+        """The view from outside."""
         return Prober(
             tuple(
                 Listener(
@@ -120,8 +125,8 @@ class House:
                 )
                 for one in self.config.balancers
             ),
-            publish.hosts,
-            self.loaded.path(ca_file).read_text(encoding="utf-8") if ca_file is not None else None,
+            self.config.publish.hosts,
+            self.client_ca_pem,
             ALL_SERVICES,
             timeout_s=self.config.limits.connect_timeout_s,
         )

@@ -7,7 +7,6 @@ Rule of this file: it is told by threads at work and only shows; it never asks a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -42,11 +41,10 @@ _SAY_EVERY_S = 10.0
 
 
 class Progress:
-    """An observer of the engine. ``aside`` adds a few words to the bar (what the canary counts)."""
+    """An observer of the engine, and a context manager."""
 
-    def __init__(self, screen: Screen, *, aside: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._aside = aside
         self._begun: dict[StepId, float] = {}
         self._waiting: dict[StepId, str] = {}
         self._said: dict[StepId, float] = {}
@@ -146,7 +144,7 @@ class Progress:
             bar.task_ids[0],
             completed=undone if back else looks.get("done", 0),
             total=undone + sum(looks.get(look, 0) for look in _TO_UNDO) if back else len(run.plan.steps),
-            aside=f"{self._left_s:.0f} s left to confirm" if self._left_s is not None else self._aside(),
+            aside=f"{self._left_s:.0f} s left to confirm" if self._left_s is not None else "",
             description="Going back" if back else "Applying",
         )
         lines = [self._under_way(run.step(step)) for step in list(self._begun)]

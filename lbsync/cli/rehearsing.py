@@ -1,17 +1,20 @@
 """``lbsync lab``: a simulated farm on this machine, to rehearse on.
 
-Rule of this file: the only place of the command line that knows the lab.
+Rule of this file: with ``demo``, the only place of the command line that knows the lab.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lbsync.cli.command import command
+from lbsync.cli.command import Session, command
 from lbsync.cli.options import AsJson, Quiet
+
+if TYPE_CHECKING:
+    from lbsync.lab.daemon import Lab
 
 app = typer.Typer(help="A simulated farm to rehearse on.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -24,7 +27,7 @@ DEFAULT_FOLDER = Path("lab-demo")
 
 @app.command("demo")
 def demo(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults = 0.02, seed: Seed = None) -> None:
-    """Rehearse a whole rollout, and the way back, through a real HAProxy."""
+    """Rehearse a whole rollout, and the way back."""
     with command() as screen:
         from lbsync.cli.demo import rehearse
 
@@ -33,26 +36,50 @@ def demo(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults =
 
 @app.command("up")
 def up(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults = 0.02, seed: Seed = None) -> None:
-    """Start a simulated farm, write a configuration for it, and keep it up until Ctrl-C or lbsync lab down."""
-    with command() as screen:
-        from lbsync.cli.labhost import keep_up
+    """Keep a simulated farm up, until Ctrl-C or lab down.
 
-        keep_up(screen, folder, servers=servers, faults=faults, seed=seed)
+    It writes a configuration for it, so that every command of lbsync can be tried from another terminal.
+    """
+    with command() as screen:
+        from lbsync.lab.daemon import Lab, serve
+        from lbsync.lab.haproxy import haproxy_program
+        from lbsync.lab.spec import LabSpec
+
+        there = haproxy_program() is not None
+        if not there:
+            screen.warn("HAProxy is not installed, so the farm has no balancer; Debian, Ubuntu: apt install haproxy")
+        spec = LabSpec(servers=servers, faults=faults, seed=seed)
+        serve(Lab(spec, folder, haproxy=there), lambda lab: _introduce(screen, lab))
 
 
 @app.command("down")
 def down(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Stop the farm that lab up started."""
+    """Take down what lab up keeps up."""
     with command() as screen:
-        from lbsync.cli.labhost import take_down
+        from lbsync.lab.daemon import take_down
 
-        take_down(screen, folder)
+        screen.result("It is down." if take_down(folder) else "It was dead; what it left is removed.")
 
 
 @app.command("state")
 def state(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Show what the simulated servers hold now."""
     with command(as_json=as_json, quiet=quiet) as screen:
-        from lbsync.cli.labhost import show_state
+        from lbsync.lab.daemon import find
 
-        show_state(screen, folder)
+        seen: Any = find(folder).state()
+        screen.document(seen)
+        for name, server in seen["servers"].items():
+            offloaded = "offloaded" if server["outlook_anywhere"]["ssl_offloading"] else "not offloaded"
+            screen.result(f"{name}: Outlook Anywhere {offloaded}, MRSProxy over plain HTTP "
+                          f"{server['web']['mrsproxy_plain_requests']} times")  # fmt: skip
+            for location, own in server["iis"]["own_ssl_flags"].items():
+                screen.result(f"  {location}: {own or 'inherited'}")
+
+
+def _introduce(screen: Session, lab: Lab) -> None:
+    """How to use it."""
+    screen.result(f"{len(lab.farm.servers)} simulated servers are up; seed {lab.farm.seed}. In another terminal:")
+    screen.result(f"  export LBSYNC_CONFIG={lab.config} LBSYNC_STATE={lab.directory / 'state'}")
+    screen.result("  lbsync check; lbsync advise; lbsync plan; lbsync apply; lbsync verify; lbsync rollback")
+    screen.result("Ctrl-C here, or lbsync lab down there, ends it.")

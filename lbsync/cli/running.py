@@ -23,8 +23,7 @@ from lbsync.run import Run, RunPhase
 
 if TYPE_CHECKING:
     from lbsync.cli.house import House
-    from lbsync.cli.watching import Watch
-    from lbsync.engine import Engine
+    from lbsync.engine import Engine, Notice, Observer
     from lbsync.ledger import Ledger
     from lbsync.report import Evidence, Found
 
@@ -63,18 +62,23 @@ def open_ledger(screen: Session) -> Generator[Ledger]:
 
 @contextmanager
 def at_work(
-    screen: Session, house: House, ledger: Ledger, watch: Watch | None = None, *, ignore_hangup: bool = False
+    screen: Session, house: House, ledger: Ledger, *observers: Observer | None, ignore_hangup: bool = False
 ) -> Generator[Engine]:
-    """An engine whose progress is shown, and which a signal stops between two steps."""
+    """An engine whose progress is shown, and which a signal stops between two steps; ``observers`` are told too."""
     from lbsync.cli.progress import Progress
     from lbsync.engine import Engine
 
     stop = threading.Event()
-    aside = watch.words if watch is not None else lambda: ""
-    with stopping(stop, _say_now, ignore_hangup=ignore_hangup), Progress(screen, aside=aside) as progress:
+    with stopping(stop, _say_now, ignore_hangup=ignore_hangup), Progress(screen) as progress:
+        told: list[Observer] = [progress, *(observer for observer in observers if observer is not None)]
+
+        def observe(notice: Notice) -> None:
+            for one in told:
+                one(notice)
+
         limits = house.config.limits
         workers = max(4, limits.max_unavailable + len(house.config.balancers) + 1)
-        yield Engine(ledger, house.site(), workers=workers, observer=progress, stop=stop)
+        yield Engine(ledger, house.site(), workers=workers, observer=observe, stop=stop)
 
 
 def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: RunPhase) -> NoReturn:

@@ -10,30 +10,74 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from lbsync.canary import Canary
 from lbsync.cli.proofs import proofs_of, summary_of
+from lbsync.engine import Notice, Recorded
+from lbsync.report import Canary as CanaryNumbers
 from lbsync.report import Evidence
+from lbsync.run import Direction, Intended
 
 if TYPE_CHECKING:
+    from lbsync.canary import CanaryReport
     from lbsync.cli.command import Session
     from lbsync.cli.house import House
     from lbsync.cli.running import Story
     from lbsync.desired import Desired
     from lbsync.verdict import Evidence as Seen
 
+CANARY_PATHS = (
+    "/owa/healthcheck.htm",
+    "/ews/healthcheck.htm",
+    "/mapi/healthcheck.htm",
+    "/autodiscover/healthcheck.htm",
+)
+_SHOWN_ERRORS = 10
+
 
 class Watch:
-    """A canary at work, or none."""
+    """A canary at work during a run. An observer of the engine too: it knows when a listener is taken away on purpose."""
 
-    def words(self) -> str:
-        """What it counts, for the progress line."""
-        return ""
+    def __init__(self, canary: Canary, balancers: frozenset[str]) -> None:
+        self._canary = canary
+        self._balancers = balancers
+
+    def __call__(self, notice: Notice) -> None:
+        """Taking back what was added to a balancer takes its listener away: what fails from there on is nobody's loss."""
+        match notice:
+            case Recorded(event=Intended(direction=Direction.UNDO, step=step_id), run=run):
+                step = run.step(step_id)
+                if step.sign == "+" and step.target in self._balancers:
+                    self._canary.forget()
+            case _:
+                pass
 
 
 @contextmanager
-def watching(screen: Session, house: House, story: Story, title: str, *, wanted: bool) -> Generator[Watch]:
-    """Inside, a canary sends requests to the listeners that answer; what it counted joins the story."""
-    del screen, house, story, title, wanted
-    yield Watch()
+def watching(screen: Session, house: House, story: Story, title: str, *, wanted: bool) -> Generator[Watch | None]:
+    """Inside, a canary asks every listener all the while; what it counted joins the story.
+
+    A question counts from its first good answer on, so that the canary may begin before anything is published. Yields
+    ``None`` where none is wanted or there is nothing to ask.
+    """
+    prober = house.prober
+    if not wanted or not prober.listeners:
+        yield None
+        return
+    canary = Canary(
+        prober.listeners,
+        prober.hosts[0],
+        house.client_ca_pem,
+        CANARY_PATHS,
+        timeout_s=house.config.limits.connect_timeout_s,
+    )
+    at = datetime.now(UTC)
+    canary.start()
+    try:
+        yield Watch(canary, frozenset(listener.balancer for listener in prober.listeners))
+    finally:
+        counted = canary.stop()
+        story.evidence.append(Evidence(title=title, at=at, canary=_numbers(counted)))
+        _say(screen, counted)
 
 
 def look_from_outside(screen: Session, house: House, desired: Desired, story: Story) -> Seen:
@@ -47,3 +91,26 @@ def look_from_outside(screen: Session, house: House, desired: Desired, story: St
     story.evidence.append(Evidence(title="Seen from outside", at=at, proofs=proofs_of(seen)))
     screen.result(f"Seen from outside: {summary_of(seen)}.")
     return seen
+
+
+def _numbers(counted: CanaryReport) -> CanaryNumbers:
+    return CanaryNumbers(
+        armed=counted.armed,
+        requests=counted.requests,
+        errors=counted.errors,
+        connections=counted.connections,
+        longest_gap_s=counted.longest_gap_s,
+        first_errors=tuple(
+            f"{one.at:%H:%M:%S} {one.balancer} {one.path}: {one.text}" for one in counted.examples[:_SHOWN_ERRORS]
+        ),
+    )
+
+
+def _say(screen: Session, counted: CanaryReport) -> None:
+    if not counted.armed:
+        screen.note("Canary: no listener answered, so nothing was measured.")
+        return
+    screen.result(
+        f"Canary: {counted.requests} requests over {counted.connections} connections, {counted.errors} failed, "
+        f"longest gap {counted.longest_gap_s:.2f} s."
+    )

@@ -46,6 +46,8 @@ class Proof(Value):
 class Canary(Value):
     """Requests sent all the while. ``longest_gap_s``: the longest time without a good answer, in seconds."""
 
+    armed: bool = True
+    """False: nothing ever answered, so nothing was measured."""
     requests: int
     errors: int
     connections: int

@@ -45,7 +45,7 @@ def page(report: Report) -> str:
         total_s=(report.ended - report.started).total_seconds(),
         share=partial(_share, longest),
         lights=_lights(report),
-        canaries=[evidence.canary for evidence in report.evidence if evidence.canary],
+        canaries=[evidence.canary for evidence in report.evidence if evidence.canary and evidence.canary.armed],
     )
 
 
