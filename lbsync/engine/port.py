@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from lbsync.ledger import Head, RunSummary
 from lbsync.model import Check, CheckResult, Plan, StepId
-from lbsync.run import Event, Run, RunPhase
+from lbsync.run import Event, Head, Run, RunPhase, RunSummary
 from lbsync.target import MaterialSource, Target
 
 

@@ -6,7 +6,8 @@ Rule of this room: it stores and returns events, and holds the lock that lets on
 from __future__ import annotations
 
 from lbsync.ledger.lock import Holder, RunLock, holder
-from lbsync.ledger.store import Entry, Head, Ledger, PhaseChanged, RunSummary, SecretRefused, private_key_in
+from lbsync.ledger.store import Ledger, PhaseChanged, SecretRefused, private_key_in
+from lbsync.run import Entry, Head, RunSummary
 
 __all__ = [
     "Entry",

@@ -14,7 +14,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +24,7 @@ from pydantic import JsonValue
 from lbsync.errors import LedgerError
 from lbsync.ledger.lock import RunLock
 from lbsync.ledger.trouble import create_private, told_as_ledger_errors
-from lbsync.run import Event, IllegalEvent, Run, RunPhase, RunStarted, advance, load_event
+from lbsync.run import Entry, Event, Head, IllegalEvent, Run, RunPhase, RunStarted, RunSummary, advance, load_event
 
 APPLICATION_ID = 0x4C425359
 """``LBSY``: how the file says that it is a ledger of lbsync."""
@@ -53,38 +52,6 @@ class SecretRefused(LedgerError):
 
 class PhaseChanged(LedgerError):
     """Another process moved the run on in the meantime; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row: its place in the ledger, when it was written (UTC), the event, and the row's hash."""
-
-    seq: int
-    at: datetime
-    event: Event
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """A run at a glance. ``interrupted``: stopped by its operator; ``last`` is the time of its last event (UTC)."""
-
-    run_id: str
-    farm: str
-    actor: str
-    host: str
-    started: datetime
-    last: datetime
-    phase: RunPhase
-    interrupted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of the chain: how many events, and the hash of the last one."""
-
-    events: int
-    hash: str
 
 
 def private_key_in(text: str) -> str | None:

@@ -5,6 +5,7 @@ Rule of this room: pure. The ledger stores what is said here, the engine brings 
 
 from __future__ import annotations
 
+from lbsync.run.entries import Entry, Head, RunSummary
 from lbsync.run.events import (
     Awaiting,
     Confirmed,
@@ -32,9 +33,11 @@ __all__ = [
     "Confirmed",
     "Direction",
     "Ending",
+    "Entry",
     "Event",
     "Failed",
     "Finished",
+    "Head",
     "Held",
     "IllegalEvent",
     "Intended",
@@ -47,6 +50,7 @@ __all__ = [
     "RunEnded",
     "RunPhase",
     "RunStarted",
+    "RunSummary",
     "Shown",
     "StepPhase",
     "StepStatus",

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from lbsync.engine import Asked, Pacing, Recorded, WaitingForConfirmation, confirm, problem
+from lbsync.engine import Asked, Pacing, Recorded, Site, WaitingForConfirmation, confirm, drive, problem
 from lbsync.errors import Interrupted, LedgerError
 from lbsync.model import Action, Plan
 from lbsync.run import Confirmed, Finished, Intended, RunPhase, StepPhase
-from lbsync.testing.memory import FakeClock, Fuse, Killed, MemoryJournal
+from lbsync.testing.memory import FakeClock, Fuse, Killed, MemoryJournal, NoMaterials
 from lbsync.testing.rollout import RUN, World, change, gate, shows
 
 
@@ -241,3 +241,24 @@ def test_the_observer_sees_every_event_and_every_question() -> None:
     assert sum(isinstance(event, Intended) for event in told) == len(world.plan.steps)
     assert sum(isinstance(event, Finished) for event in told) == len(world.plan.steps)
     assert not any(isinstance(notice, Asked) for notice in world.notices)
+
+
+def test_a_stop_between_reading_and_intent_leaves_the_step_alone() -> None:
+    """A step that had only been read when the stop came is not begun."""
+    world = World()
+    world.targets["EX01"].before_read = lambda _action: world.stop.set()
+    run = world.engine().apply(world.plan, actor="test", run_id=RUN)
+    assert run.interrupted
+    assert world.targets["EX01"].effects == []
+    assert run.statuses[world.plan.steps[4].id].phase is StepPhase.WAITING
+
+
+def test_a_run_at_rest_is_driven_nowhere() -> None:
+    """Driving a run that came to rest changes nothing and writes nothing."""
+    world = World()
+    run = world.engine().apply(world.plan, actor="test", run_id=RUN)
+    assert isinstance(world.journal, MemoryJournal)
+    written = len(world.journal.rows)
+    site = Site(world.targets, NoMaterials())
+    assert drive(run, site, world.journal) is run
+    assert len(world.journal.rows) == written

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from lbsync.engine import Pacing, SystemClock
+from lbsync.engine import Notice, Pacing, Recorded, SystemClock
 from lbsync.model import Action, Check, Plan
-from lbsync.run import RunPhase
+from lbsync.run import Failed, Held, RunPhase, StepPhase
 from lbsync.testing.rollout import RUN, Items, World, change, gate, shows, wide
 
 TOGETHER_S = 20.0
@@ -133,3 +133,63 @@ def test_the_rollout_with_many_workers_ends_like_with_one() -> None:
     for world, workers in zip(worlds, (1, 8), strict=True):
         assert world.engine(workers=workers).rollback(RUN, actor="test").phase is RunPhase.UNDONE
         assert world.states() == before
+
+
+def test_a_step_that_only_read_when_another_failed_is_never_begun() -> None:
+    """Between a step's reading and its intent another step fails: the intent is not written and the effect never happens."""
+    plan = wide(2)
+    world = World(plan=plan)
+    failed = threading.Event()
+    reading = threading.Event()
+
+    def told(notice: Notice) -> None:
+        if isinstance(notice, Recorded) and isinstance(notice.event, Failed):
+            failed.set()
+
+    def fail(action: Action) -> None:
+        assert reading.wait(TOGETHER_S)
+        if action == plan.steps[0].do:
+            raise ZeroDivisionError
+
+    def linger(_action: Action) -> None:
+        reading.set()
+        assert failed.wait(TOGETHER_S)
+
+    world.targets["S0"].before_perform = fail
+    world.targets["S1"].before_read = linger
+    run = world.engine(workers=2, observer=told).apply(plan, actor="test", run_id=RUN)
+    assert run.phase is RunPhase.UNDONE
+    assert world.targets["S1"].effects == []
+    assert run.looks()[plan.steps[1].id] == "skipped"
+
+
+@pytest.mark.parametrize("value", [1, None])
+def test_a_foreign_change_stops_undos_that_have_only_read(value: int | None) -> None:
+    """While one step is found changed, another one that was read already is not undone any more, nor noted as undone."""
+    plan = wide(2)
+    world = World(plan=plan)
+    assert world.engine().apply(plan, actor="test", run_id=RUN).phase is RunPhase.APPLIED
+    world.targets["S0"].state["x"] = "foreign"
+    world.targets["S1"].state["x"] = value
+    held = threading.Event()
+    reading = threading.Event()
+
+    def told(notice: Notice) -> None:
+        if isinstance(notice, Recorded) and isinstance(notice.event, Held):
+            held.set()
+
+    def wait_for_the_other(_action: Action) -> None:
+        assert reading.wait(TOGETHER_S)
+
+    def linger(_action: Action) -> None:
+        reading.set()
+        assert held.wait(TOGETHER_S)
+
+    world.targets["S0"].before_read = wait_for_the_other
+    world.targets["S1"].before_read = linger
+    done = len(world.targets["S1"].effects)
+    run = world.engine(workers=2, observer=told).rollback(RUN, actor="test")
+    assert run.phase is RunPhase.HELD
+    assert len(world.targets["S1"].effects) == done
+    assert world.targets["S1"].state["x"] == value
+    assert run.statuses[plan.steps[1].id].phase is StepPhase.DONE
