@@ -109,11 +109,11 @@ class _Listener(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Listener
     timeout = 300
 
     def do_GET(self) -> None:
         """Answer with what was asked, as JSON."""
+        assert isinstance(self.server, _Listener)
         owner, scheme = self.server.owner, self.server.scheme
         if self.path.endswith(_HEALTH):
             self._send(200 if scheme in owner.healthy else 403, b"", ())

@@ -95,7 +95,7 @@ def _member_up(device: Device, check: Check) -> CheckResult:
     down = [f"{row.pool} {row.last_check}" for row in rows if row.pool in wanted and not takes_requests(row)]
     # Without a pool of ours nothing was drained here, and nothing is to come back.
     detail = f"{server} is not back in {'; '.join(down)}" if down else f"{server} takes requests in {len(wanted)} pools"
-    return CheckResult(passed=not down, detail=detail, evidence={"pools": sorted(wanted)})
+    return CheckResult(passed=not down, detail=detail, evidence={"pools": [*sorted(wanted)]})
 
 
 def _spare(device: Device, check: Check) -> CheckResult:

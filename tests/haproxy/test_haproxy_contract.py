@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lbsync.testing.contract import ProviderContract, Subject
+from lbsync.testing.sshd import RunningSshd
 
 
 class TestHaproxyHere(ProviderContract):
@@ -19,3 +20,19 @@ class TestHaproxyHere(ProviderContract):
         bench = make_bench()
         with bench.open() as provider:
             yield Subject(provider, bench.first, bench.second, servers=("EX01", "EX02"))
+
+
+class TestHaproxyOverSsh(ProviderContract):
+    """HAProxy on a host that is reached by SSH."""
+
+    @pytest.fixture
+    def subject(self, require: Callable[[str], None], make_bench: Callable[..., Any]) -> Generator[Subject]:
+        """The same, with every file, command and socket through a real OpenSSH server."""
+        require("sshd")
+        bench = make_bench()
+        place = bench.haproxy.directory / "ssh"
+        place.mkdir()
+        with RunningSshd(place) as sshd:
+            bench.settings["ssh"] = sshd.settings
+            with bench.open() as provider:
+                yield Subject(provider, bench.first, bench.second, servers=("EX01", "EX02"))
