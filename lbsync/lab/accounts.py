@@ -115,6 +115,11 @@ class Accounts:
         """The password of ``lbsync``, ``auditor`` or ``anna``."""
         return _FILE.password(name)
 
+    @staticmethod
+    def full_name(user: str) -> str:
+        """A user with its domain, however it was written."""
+        return f"{DOMAIN}\\{_short(user)}"
+
     def locked(self, user: str) -> bool:
         """True when too many wrong passwords were tried for ``user`` (with or without domain)."""
         with self._lock:
@@ -151,6 +156,10 @@ class Accounts:
 
 class Acceptor:
     """One NTLM handshake: challenge, then verdict; afterwards it seals and opens WinRM messages."""
+
+    name = "SPNEGO"
+    trailer = 16
+    """Bytes of signature before a sealed message."""
 
     def __init__(self, accounts: Accounts) -> None:
         """``accounts`` keeps the lock-out count."""

@@ -49,6 +49,11 @@ class Farm(Protocol):
         """Https or http."""
         ...
 
+    @property
+    def client_certificate(self) -> tuple[Path, Path]:
+        """Certificate and key, for the transport ``certificate``."""
+        ...
+
 
 class ConfigOptions(TypedDict, total=False):
     """What a configuration may say beyond the farm itself. Tables are written as they are given, tables inside included."""
@@ -78,6 +83,7 @@ def render(farm: Farm, options: ConfigOptions) -> str:
             "transport": farm.spec.transport,
             "scheme": farm.winrm_scheme,
             "ca_file": ca_file,
+            **_client_certificate(farm),
         },
     }
     document["servers"] = [
@@ -99,3 +105,10 @@ def render(farm: Farm, options: ConfigOptions) -> str:
     if options.get("balancers"):
         document["balancers"] = [dict(balancer) for balancer in options.get("balancers", ())]
     return tomlkit.dumps(document)
+
+
+def _client_certificate(farm: Farm) -> dict[str, str]:
+    if farm.spec.transport != "certificate":
+        return {}
+    certificate, key = farm.client_certificate
+    return {"certificate_file": str(certificate.resolve()), "key_file": str(key.resolve())}

@@ -206,12 +206,13 @@ def _bury(found: Found) -> None:
     if found.control.parent.name.startswith("lbsync-lab-"):
         shutil.rmtree(found.control.parent, ignore_errors=True)
     shutil.rmtree(found.directory / "secrets", ignore_errors=True)
+    (found.directory / "client-key.pem").unlink(missing_ok=True)
     (found.directory / _FACTS).unlink(missing_ok=True)
 
 
 def _claim(directory: Path) -> None:
     """Make ``directory`` ready: new, empty, or left by an earlier lab. Raises LbsyncError."""
-    known = {"config.toml", "ca.pem", "secrets", "haproxy", _FACTS}
+    known = {"config.toml", "ca.pem", "client.pem", "client-key.pem", "secrets", "haproxy", _FACTS}
     if (directory / _FACTS).exists():
         if _answers(directory):
             raise LbsyncError(

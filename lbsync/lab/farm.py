@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from lbsync.lab import configfile
 from lbsync.lab.accounts import ADMIN, DOMAIN, MAILBOX, READER, Accounts
 from lbsync.lab.build import build
@@ -77,7 +79,9 @@ class LabFarm:
         tls = None
         if self.spec.tls_winrm:
             names = dict.fromkeys((server.fqdn, "localhost", "127.0.0.1", address))
-            tls = ServerTls(TlsIdentity.of(self.ca.issue(list(names), key="ec256"), self.directory))
+            trusted = self.ca_pem if self.spec.transport == "certificate" else None
+            own = self.ca.issue(list(names), key="ec256")
+            tls = ServerTls(TlsIdentity.of(own, self.directory, client_ca_pem=trusted))
         listener = WinrmListener(self.state, server, self._library, faults, tls)
         front_end = self._front_end(server) if self.spec.data_plane else None
         return LabServer(server.name, server.fqdn, address, server, faults, listener, front_end)
@@ -126,6 +130,11 @@ class LabFarm:
         return f"{DOMAIN}\\{MAILBOX}", Accounts.password(MAILBOX)
 
     @property
+    def client_certificate(self) -> tuple[Path, Path]:
+        """Where certificate and key of the administrator are, for the transport ``certificate``."""
+        return self.directory / "client.pem", self.directory / "client-key.pem"
+
+    @property
     def winrm_scheme(self) -> str:
         """``https`` or ``http``."""
         return "https" if self.spec.tls_winrm else "http"
@@ -154,6 +163,8 @@ class LabFarm:
     def _start(self) -> None:
         _allow_files(self.spec.servers * 4 + 512)
         (self.directory / "ca.pem").write_bytes(self.ca.root_pem)
+        if self.spec.transport == "certificate":
+            self._write_client_certificate()
         self.state.accounts.acquire()
         self._cleanup.callback(self.state.accounts.release)
         self._management.start()
@@ -178,6 +189,16 @@ class LabFarm:
             if server.front_end is not None:
                 await server.front_end.http.stop()
                 await server.front_end.https.stop()
+
+    def _write_client_certificate(self) -> None:
+        """What a client logs on with; pywinrm reads both from files."""
+        bundle = self.ca.issue([ADMIN], key="ec256")
+        certificate, key = self.client_certificate
+        certificate.write_bytes(bundle.public_pem())
+        key.touch(mode=0o600)
+        plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        key.write_bytes(bundle.key.private_bytes(*plain))
+        self._cleanup.callback(key.unlink, missing_ok=True)
 
     async def _open_management(self) -> None:
         for server in self.servers.values():

@@ -84,16 +84,10 @@ class HttpServer:
         connection = Connection(next(_CONNECTIONS), reader, writer, identity)
         try:
             await self._serve(connection)
-        except (
-            ConnectionError,
-            asyncio.IncompleteReadError,
-            asyncio.CancelledError,
-            BadRequest,
-            ssl.SSLError,
-            OSError,
-        ):
+        except (OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError, BadRequest):
             writer.transport.abort()
-        except asyncio.LimitOverrunError:
+        except Exception as mishap:  # noqa: BLE001  a mistake of ours must cut this connection only, and be told
+            asyncio.get_running_loop().call_exception_handler({"message": "handler", "exception": mishap})
             writer.transport.abort()
         finally:
             self._tasks.discard(task)

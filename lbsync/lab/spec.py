@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Version = Literal["2013rtm", "2013", "2016", "2019", "se"]
-Transport = Literal["ntlm", "basic"]
+Transport = Literal["ntlm", "basic", "credssp", "certificate"]
 
 SETUP_VERSIONS: Mapping[Version, tuple[str, str]] = {
     "2013rtm": ("15.0.516.32", "15.00.0516.032"),

@@ -27,12 +27,18 @@ class TlsIdentity:
     context: ssl.SSLContext
 
     @classmethod
-    def of(cls, bundle: Bundle, directory: Path) -> TlsIdentity:
-        """Make a bundle ready; ``directory`` takes the encrypted key for a moment."""
+    def of(cls, bundle: Bundle, directory: Path, *, client_ca_pem: str | None = None) -> TlsIdentity:
+        """Make a bundle ready; ``directory`` takes the encrypted key for a moment.
+
+        With ``client_ca_pem`` clients may show a certificate of that CA.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
+        if client_ca_pem is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(cadata=client_ca_pem)
         password = secrets.token_bytes(24).hex().encode()
         pem = b"".join(cert.public_bytes(serialization.Encoding.PEM) for cert in (bundle.leaf, *bundle.chain))
         pem += bundle.key.private_bytes(
@@ -52,7 +58,7 @@ class ServerTls:
     """What one listener serves now. ``serve`` switches new connections; open ones keep what they were opened with."""
 
     def __init__(self, identity: TlsIdentity) -> None:
-        """``identity`` is served first."""
+        """``identity`` is served first; whether clients are asked for a certificate is decided by it for good."""
         self._current = identity
         self._known = {id(identity.context): identity}
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -60,6 +66,7 @@ class ServerTls:
         self.context.options |= ssl.OP_NO_TICKET
         self.context.num_tickets = 0
         self.context.sni_callback = self._choose
+        self.context.verify_mode = identity.context.verify_mode
 
     def _choose(self, tunnel: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         tunnel.context = self._current.context

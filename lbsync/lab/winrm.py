@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import re
-import struct
+import ssl
+from typing import cast
 
 from lbsync.facts import TokenChecking
-from lbsync.lab import wsman
+from lbsync.lab import sealing, wsman
 from lbsync.lab.accounts import ADMIN, Acceptor, LogonFailed
+from lbsync.lab.credssp import CredsspAcceptor
 from lbsync.lab.faults import Fault, Faults
 from lbsync.lab.httpd import HttpServer
 from lbsync.lab.messages import BadRequest, Request, Response
@@ -23,8 +24,8 @@ from lbsync.lab.shells import Shells
 from lbsync.lab.state import FarmState, ServerState
 from lbsync.lab.tls import ServerTls
 
-_BOUNDARY = b"--Encrypted Boundary"
-_SEALED = "application/HTTP-SPNEGO-session-encrypted"
+_MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+"""What a client that logs on by certificate puts into its Authorization header."""
 _SOAP = "application/soap+xml;charset=UTF-8"
 _ENVELOPE_LIMIT = 512 * 1024
 """WinRM's MaxEnvelopeSizekb of 500, and the sealing around it."""
@@ -75,30 +76,44 @@ class WinrmListener:
         """``None`` when the connection is (now) authenticated, else the 401 to send."""
         memory = request.connection.memory
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            return self._basic(request, value)
-        if scheme.lower() not in {"negotiate", "ntlm"}:
-            return None if memory.get("user") else self._challenge(request)
+        match scheme.lower():
+            case "basic":
+                return self._basic(request, value)
+            case "negotiate" | "ntlm" | "credssp":
+                return self._token(request, scheme, value)
+            case name if name == _MUTUAL:
+                return self._certificate(request)
+            case _:
+                return None if memory.get("user") else self._challenge(request)
+
+    def _token(self, request: Request, scheme: str, value: str) -> Response | None:
+        memory = request.connection.memory
         try:
-            token = base64.b64decode(value, validate=True)
-        except binascii.Error:
-            return self._challenge(request)
-        acceptor = memory.get("acceptor")
-        if not isinstance(acceptor, Acceptor) or acceptor.complete:
-            acceptor = memory["acceptor"] = self._farm.accounts.accept()
-            memory.pop("user", None)
-        identity = request.connection.identity
-        checking = TokenChecking.NONE if identity is None else TokenChecking.ALLOW  # CbtHardeningLevel Relaxed
-        try:
-            out = acceptor.step(token, identity.binding if identity else None, checking)
-        except LogonFailed:
+            out = self._step(request, scheme, base64.b64decode(value, validate=True))
+        except (binascii.Error, LogonFailed):
             self._counters.rejected_logons += 1
-            memory.pop("acceptor", None)
+            memory.clear()
             return self._challenge(request)
-        if out is not None:
-            return Response(401, headers=[("WWW-Authenticate", f"{scheme} {base64.b64encode(out).decode()}")])
+        acceptor = memory["acceptor"]
+        token = [("WWW-Authenticate", f"{scheme} {base64.b64encode(out).decode()}")] if out else []
+        if not isinstance(acceptor, Acceptor | CredsspAcceptor) or not acceptor.complete:
+            return Response(401, headers=token)
         memory["user"] = acceptor.user
-        return None
+        # CredSSP's last token travels with the answer to an empty request.
+        return Response(200, headers=token, content_type=_SOAP) if token else None
+
+    def _step(self, request: Request, scheme: str, token: bytes) -> bytes | None:
+        """Take the handshake on by one token. Raises LogonFailed."""
+        memory, identity = request.connection.memory, request.connection.identity
+        acceptor = memory.get("acceptor")
+        if not isinstance(acceptor, Acceptor | CredsspAcceptor) or acceptor.complete:
+            memory.clear()
+            acceptor = CredsspAcceptor() if scheme.lower() == "credssp" else self._farm.accounts.accept()
+            memory["acceptor"] = acceptor
+        if isinstance(acceptor, CredsspAcceptor):
+            return acceptor.step(token)
+        checking = TokenChecking.NONE if identity is None else TokenChecking.ALLOW  # CbtHardeningLevel Relaxed
+        return acceptor.step(token, identity.binding if identity else None, checking)
 
     def _basic(self, request: Request, value: str) -> Response | None:
         if not self._may_basic(request):
@@ -112,11 +127,25 @@ class WinrmListener:
             return self._challenge(request)
         return None
 
+    def _certificate(self, request: Request) -> Response | None:
+        """A client certificate of the lab's CA is mapped to the account it names."""
+        tunnel: ssl.SSLObject | None = request.connection.writer.get_extra_info("ssl_object")
+        shown = tunnel.getpeercert() if tunnel is not None else None
+        pairs = cast("tuple[tuple[str, str], ...]", (shown or {}).get("subjectAltName", ()))
+        names = [value for kind, value in pairs if kind == "DNS"]
+        if ADMIN not in names:
+            self._counters.rejected_logons += 1
+            return self._challenge(request)
+        request.connection.memory["user"] = self._farm.accounts.full_name(ADMIN)
+        return None
+
     def _may_basic(self, request: Request) -> bool:
         return request.connection.tls or self._farm.spec.transport == "basic"
 
     def _challenge(self, request: Request) -> Response:
         headers = [("WWW-Authenticate", "Negotiate")]
+        if self._farm.spec.transport == "credssp":
+            headers = [("WWW-Authenticate", "CredSSP")]
         if self._may_basic(request):
             headers.append(("WWW-Authenticate", 'Basic realm="WSMAN"'))
         return Response(401, headers=headers)
@@ -126,27 +155,30 @@ class WinrmListener:
     async def _answer(self, request: Request, body: bytes, *, fail: bool) -> Response:
         memory = request.connection.memory
         acceptor = memory.get("acceptor")
-        sealed = request.headers.get("content-type", "").startswith("multipart/encrypted")
-        if sealed:
-            self._counters.sealed += 1
-            try:
-                if not isinstance(acceptor, Acceptor):
-                    raise LogonFailed("not NTLM")  # noqa: TRY301  one way out for both
-                body = _unseal(acceptor, body)
-            except LogonFailed:
-                memory.clear()
-                return self._challenge(request)
-        elif not self._may_basic(request):
-            return Response(500)  # AllowUnencrypted is false
-        else:
+        context = acceptor if isinstance(acceptor, Acceptor | CredsspAcceptor) and acceptor.complete else None
+        sealed = request.headers.get("content-type", "").startswith(
+            ("multipart/encrypted", "multipart/x-multi-encrypted")
+        )
+        user = str(memory["user"])
+        if not sealed:
+            if not self._may_basic(request):
+                return Response(500)  # AllowUnencrypted is false
             self._counters.plain += 1
-        status, reply = await self._dispatch(body, str(memory["user"]), fail=fail)
-        if sealed and isinstance(acceptor, Acceptor):
-            kind = f'multipart/encrypted;protocol="{_SEALED}";boundary="Encrypted Boundary"'
-            return Response(status, _seal(acceptor, reply), content_type=kind)
-        return Response(status, reply, content_type=_SOAP)
+            status, reply = await self._dispatch(body, Caller(user), fail=fail)
+            return Response(status, reply, content_type=_SOAP)
+        self._counters.sealed += 1
+        try:
+            if context is None:
+                raise LogonFailed("nothing to open it with")  # noqa: TRY301  one way out for both
+            body = sealing.unseal(context, body)
+        except LogonFailed:
+            memory.clear()
+            return self._challenge(request)
+        caller = Caller(user, delegated=isinstance(context, CredsspAcceptor))
+        status, reply = await self._dispatch(body, caller, fail=fail)
+        return Response(status, sealing.seal(context, reply), content_type=sealing.content_type(context))
 
-    async def _dispatch(self, body: bytes, user: str, *, fail: bool) -> tuple[int, bytes]:
+    async def _dispatch(self, body: bytes, caller: Caller, *, fail: bool) -> tuple[int, bytes]:
         try:
             message = wsman.parse(body)
         except wsman.NotWsman:
@@ -154,34 +186,8 @@ class WinrmListener:
         try:
             if fail:
                 raise wsman.WsmanFault(wsman.ABORTED)  # noqa: TRY301  drawn faults leave by the same door
-            if not user.lower().endswith(f"\\{ADMIN}"):
+            if not caller.user.lower().endswith(f"\\{ADMIN}"):
                 raise wsman.WsmanFault(wsman.ACCESS_DENIED)  # noqa: TRY301  WinRM lets administrators in only
-            return 200, await self.shells.answer(message, Caller(user))
+            return 200, await self.shells.answer(message, caller)
         except wsman.WsmanFault as fault:
             return 500, wsman.fault(message, fault.code, fault.detail, self._server.fqdn)
-
-
-def _unseal(acceptor: Acceptor, body: bytes) -> bytes:
-    """[MS-WSMV] 2.2.9.1: one sealed message. Raises LogonFailed."""
-    parts = body.split(_BOUNDARY + b"\r\n")
-    length = re.search(rb"Length=(\d+)", parts[1]) if len(parts) > 2 else None  # noqa: PLR2004  boundary, head, payload
-    if length is None:
-        raise LogonFailed("framing")
-    payload = parts[2].removeprefix(b"\tContent-Type: application/octet-stream\r\n").removesuffix(_BOUNDARY + b"--\r\n")
-    message = acceptor.open(payload[4:])
-    if len(message) != int(length[1]):
-        raise LogonFailed("length")
-    return message
-
-
-def _seal(acceptor: Acceptor, reply: bytes) -> bytes:
-    boundary = _BOUNDARY + b"\r\n"
-    return b"".join((
-        boundary,
-        b"\tContent-Type: ", _SEALED.encode(), b"\r\n",
-        b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=", str(len(reply)).encode(), b"\r\n",
-        boundary,
-        b"\tContent-Type: application/octet-stream\r\n",
-        struct.pack("<i", 16), acceptor.seal(reply),
-        _BOUNDARY, b"--\r\n",
-    ))  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from requests import ConnectionError as Dropped
+from requests_credssp.exceptions import NTStatusException  # type: ignore[import-untyped]  # it has no stubs
 from winrm.exceptions import InvalidCredentialsError, WinRMOperationTimeoutError, WinRMTransportError, WSManFaultError
 
 from lbsync.lab import wsman
@@ -180,6 +181,40 @@ def test_basic_works_where_the_spec_allows_it(lab: Lab, remote: Remote) -> None:
     sealed = lab(tls_winrm=False)
     with pytest.raises(InvalidCredentialsError):
         remote(sealed, sealed.servers["EX01"], transport="plaintext", message_encryption="never").protocol.open_shell()
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_credssp_has_a_second_hop(lab: Lab, remote: Remote, tls: bool) -> None:
+    """A CredSSP logon reads the directory without an explicit credential; a wrong password is refused."""
+    farm = lab(transport="credssp", tls_winrm=tls)
+    server = farm.servers["EX01"]
+    client = remote(farm, server, transport="credssp", message_encryption="always")
+    exchange = {"server": server.fqdn, "user": None, "password": None}
+    assert client.result("farm-facts", {"exchange": exchange, "servers": ["EX01"]})["missing_cmdlets"] == []
+    assert len(client.result("server-facts", {})["config"]) > 5000
+    assert server.state.winrm.sealed > 0
+    with pytest.raises(NTStatusException):
+        remote(farm, server, transport="credssp", message_encryption="always", password="no").protocol.open_shell()
+
+
+def test_a_client_certificate_logs_on(lab: Lab, remote: Remote) -> None:
+    """A certificate of the lab's CA that names the administrator is mapped to it; without one nobody gets in."""
+    farm = lab(transport="certificate")
+    server = farm.servers["EX01"]
+    certificate, key = (str(path) for path in farm.client_certificate)
+    client = remote(farm, server, transport="certificate", cert_pem=certificate, cert_key_pem=key)
+    assert client.run("read-flags", {"locations": [], "pools": []})["ok"]
+    other = lab(transport="certificate")
+    foreign, foreign_key = (str(path) for path in other.client_certificate)
+    with pytest.raises((Dropped, InvalidCredentialsError)):
+        remote(farm, server, transport="certificate", cert_pem=foreign, cert_key_pem=foreign_key).protocol.open_shell()
+    plain = lab()
+    with pytest.raises(InvalidCredentialsError):
+        remote(
+            plain, plain.servers["EX01"], transport="certificate", cert_pem=certificate, cert_key_pem=key
+        ).protocol.open_shell()
+    farm.stop()
+    assert not farm.client_certificate[1].exists()
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_BEFORE, Fault.DROP_AFTER])
