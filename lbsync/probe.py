@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from lbsync.errors import Rejected, Unreachable
 from lbsync.kit.handshake import Served, connect, handshake, open_tls
-from lbsync.model import Check, CheckResult, Mode, Value
-from lbsync.services import HTTP_PORT, HTTPS_PORT, SERVICES, Service
+from lbsync.model import Check, CheckResult, Mode
+from lbsync.services import SERVICES, Service
 from lbsync.verdict import (
     Answer,
     Evidence,
@@ -29,6 +29,7 @@ from lbsync.verdict import (
     Greeting,
     Judgement,
     Light,
+    Listener,
     judge_absent,
     judge_greeting,
     judge_mrsproxy,
@@ -39,6 +40,8 @@ from lbsync.verdict import (
 from lbsync_certs import CertificateProblem, Fingerprint
 from lbsync_certs.names import ascii_name
 
+__all__ = ["OUTSIDE", "Listener", "Prober"]
+
 OUTSIDE = "outside"
 
 _AT_ONCE = 8
@@ -47,15 +50,6 @@ _MRSPROXY_SPELLINGS = ("/ews//mrsproxy.svc", "/EWS/%6Drsproxy.svc", "/ews/x/../m
 _POWERSHELL = ("/powershell", "/PowerShell/")
 # The body of healthcheck.htm: "200 OK<br/>EX01.CONTOSO.COM".
 _HEALTH = re.compile(rb"200 OK<br/>([A-Za-z0-9._-]+)")
-
-
-class Listener(Value):
-    """Where clients reach a balancer. ``http_port`` ``None``: nothing is promised on plain http."""
-
-    balancer: str
-    address: str
-    https_port: int = Field(default=HTTPS_PORT, ge=1, le=65535)
-    http_port: int | None = Field(default=HTTP_PORT, ge=1, le=65535)
 
 
 class Prober:
@@ -231,6 +225,8 @@ def _get(connection: socket.socket, unanswered: Answer) -> Answer:
         client.request("GET", unanswered.path, headers={"Accept": "*/*", "Connection": "close", "User-Agent": "lbsync"})
         response = client.getresponse()
         body = response.read(_MOST_BODY)
+        if len(body) < _MOST_BODY and response.length:  # read() with a size does not say that the body broke off
+            raise http.client.IncompleteRead(body, response.length)
     except (OSError, http.client.HTTPException) as error:
         return unanswered.model_copy(update={"failure": f"the answer broke off: {type(error).__name__}"})
     finally:

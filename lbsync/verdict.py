@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue
 
 from lbsync.kit.handshake import Served
 from lbsync.model import Mode, Value
-from lbsync.services import Service
+from lbsync.services import HTTP_PORT, HTTPS_PORT, Service
 from lbsync_certs import Fingerprint
 from lbsync_certs.names import ascii_name
 
@@ -34,6 +34,15 @@ class Light(StrEnum):
     GREEN = "green"
     YELLOW = "yellow"
     RED = "red"
+
+
+class Listener(Value):
+    """Where clients reach a balancer. ``http_port`` ``None``: nothing is promised on plain http."""
+
+    balancer: str
+    address: str
+    https_port: int = Field(default=HTTPS_PORT, ge=1, le=65535)
+    http_port: int | None = Field(default=HTTP_PORT, ge=1, le=65535)
 
 
 class Expected(Value):
