@@ -42,12 +42,12 @@ class Watch:
         self._balancers = balancers
 
     def __call__(self, notice: Notice) -> None:
-        """Taking back what was added to a balancer takes its listener away: what fails from there on is nobody's loss."""
+        """Taking back what was added to a balancer takes its listener away: the measurement ends there, before it."""
         match notice:
             case Recorded(event=Intended(direction=Direction.UNDO, step=step_id), run=run):
                 step = run.step(step_id)
                 if step.sign == "+" and step.target in self._balancers:
-                    self._canary.forget()
+                    self._canary.stop()
             case _:
                 pass
 
