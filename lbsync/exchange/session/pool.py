@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -101,8 +101,8 @@ class SessionPool:
         """
         ends = time.monotonic() + deadline_s
         if not retry:
-            return self._once(script_name, params, ends)
-        return self.repeat(lambda: self._once(script_name, params, ends), deadline_s=deadline_s)
+            return self._once(script_name, params, deadline_s, ends)
+        return self.repeat(lambda: self._once(script_name, params, deadline_s, ends), deadline_s=deadline_s)
 
     def repeat(self, work: Callable[[], T], *, deadline_s: float) -> T:
         """Do ``work``, for which twice is once, again a few times where a lost connection or a passing fault stopped it."""
@@ -116,11 +116,13 @@ class SessionPool:
                 return work()
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    @contextmanager
-    def shell(self, *, deadline_s: float = 120.0) -> Generator[Shell]:
+    def shell(self, *, deadline_s: float = 120.0) -> AbstractContextManager[Shell]:
         """One shell for several scripts, closed at the end whatever happens. Raises TargetError."""
+        return self._shell(deadline_s, time.monotonic() + deadline_s)
+
+    @contextmanager
+    def _shell(self, deadline_s: float, ends: float) -> Generator[Shell]:
         self.gate.check()
-        ends = time.monotonic() + deadline_s
         wire = self._wire()
         opened = wire.open_shell(ends)
         try:
@@ -161,9 +163,11 @@ class SessionPool:
         with self._lock:
             return self._wires.setdefault(threading.get_ident(), Wire(self.settings, self.gate))
 
-    def _once(self, script: ScriptName, params: Mapping[str, object], ends: float) -> dict[str, object]:
+    def _once(
+        self, script: ScriptName, params: Mapping[str, object], deadline_s: float, ends: float
+    ) -> dict[str, object]:
         try:
-            with self.shell(deadline_s=max(ends - time.monotonic(), 0.0)) as shell:
+            with self._shell(deadline_s, ends) as shell:
                 return shell.run(script, params)
         except Denied as error:
             if error.code.startswith(_LOGON_FAILURES):

@@ -109,23 +109,30 @@ class Wire:
             try:
                 if self._authenticated:
                     return self._carry(write, read, ends)
-                with self._gate.login():
-                    answer = self._carry(write, read, ends)
-                    self._authenticated = True
-                    self._gate.prove()
-                    return answer
+                return self._logged_in(write, read, ends)
             except _Torn:
                 self.drop()
             except Unreachable as error:
                 if error.code in {failures.Code.CONNECTION, failures.Code.GARBLED}:
                     self.drop()
                 raise
-            except Denied as error:
+            except Denied:
                 self.drop()
+                raise
+        raise failures.login_torn(self._settings)
+
+    def _logged_in(self, write: Callable[[int], str], read: Callable[[bytes], T], ends: float) -> T:
+        with self._gate.login():
+            try:
+                answer = self._carry(write, read, ends)
+            except Denied as error:
+                # Inside the gate: whoever waits behind it must find it shut.
                 if error.code == failures.Code.LOGIN_REJECTED:
                     self._gate.shut(error)
                 raise
-        raise failures.login_torn(self._settings)
+            self._authenticated = True
+            self._gate.prove()
+            return answer
 
     def _carry(self, write: Callable[[int], str], read: Callable[[bytes], T], ends: float) -> T:
         # The error is raised outside the handler, so that no request or response (their headers hold tokens) hangs on it.
