@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from lbsync_certs import Fingerprint, Thumbprint
 from pydantic import Field
 
 from lbsync.facts import OutlookAnywhereFacts
 from lbsync.model import Mode, Value
 from lbsync.services import Service
+from lbsync_certs import Fingerprint, Thumbprint
 
 
 class InstallCertificate(Value):

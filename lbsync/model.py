@@ -9,10 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, NewType
 
-from lbsync_certs import Fingerprint
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lbsync.services import Service
+from lbsync_certs import Fingerprint
 
 StepId = NewType("StepId", str)
 State = dict[str, JsonValue]

@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from lbsync_certs import Bundle, Fingerprint
 from pydantic import BaseModel, Field
 
 from lbsync.changes import Change
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step, Value
 from lbsync.services import Service
+from lbsync_certs import Bundle, Fingerprint
 
 PROVIDER_GROUP = "lbsync.providers"
 

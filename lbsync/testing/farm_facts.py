@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from lbsync_certs import CertificateInfo, Fingerprint, Thumbprint
-
 from lbsync.changes import Change
 from lbsync.desired import Desired, FactSet
 from lbsync.facts import (
@@ -25,6 +23,7 @@ from lbsync.facts import (
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step, StepId
 from lbsync.services import FRONT_END_SITE, NO_SSL, REQUIRE_SSL, SERVICES, Service
 from lbsync.target import MaterialSource
+from lbsync_certs import CertificateInfo, Fingerprint, Thumbprint
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HOSTS = ("mail.contoso.test", "autodiscover.contoso.test")
