@@ -56,7 +56,7 @@ bench: setup ## speed and memory, as ratios of one run (BENCH=--quick for a shor
 	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python -m bench $(BENCH)
 
 soak: setup packages ## 500 seeded kills of the real command (KILLS=n, SEED=n)
-	LBSYNC_KILLS=$(or $(KILLS),500) LBSYNC_SEED=$(SEED) $(BIN)/python -m pytest -n auto -m "soak or not soak" tests/kill
+	LBSYNC_KILLS=$(or $(KILLS),500) LBSYNC_SEED=$(SEED) $(BIN)/python -m pytest -q -n auto tests/rollout/test_sigkill.py
 
 compat: setup ## the HAProxy tests against newer Debian packages, unpacked into .compat
 	@tools/compat.sh
