@@ -38,7 +38,7 @@ def test_environment(tmp_path: Path) -> None:
     assert VALUE not in repr(secret)
 
 
-def test_the_processs_own_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_own_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without further words the variables of this process count."""
     monkeypatch.setenv("LBSYNC_TEST_PW", VALUE)
     assert resolve("env:LBSYNC_TEST_PW", base=tmp_path).get_secret_value() == VALUE
