@@ -19,8 +19,8 @@ from lbsync.services import BACK_END_SITE, FRONT_END_SITE, NO_SSL, REQUIRE_SSL
 from lbsync.testing.ca import TestCA
 from lbsync_certs import Bundle
 
-_NAMED = 60
-"""Beyond so many servers the shared leaf carries a wildcard instead of each name."""
+NAMED = 60
+"""Beyond so many servers certificates carry a wildcard instead of each name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def build(spec: LabSpec) -> Built:
     """Everything a farm is, before it listens."""
     ca = TestCA.new("Contoso lab root")
     names = server_names(spec)
-    own = tuple(fqdn_of(name) for name in names) if len(names) <= _NAMED else (f"*.{DNS_DOMAIN}",)
+    own = tuple(fqdn_of(name) for name in names) if len(names) <= NAMED else (f"*.{DNS_DOMAIN}",)
     subject_names = (*spec.hosts, *own)
     leaf = ca.issue(subject_names)
     back_end = TestCA.self_signed(["ex.contoso.test"], key="ec256")

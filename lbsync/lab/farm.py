@@ -18,8 +18,8 @@ from typing import Self, Unpack
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from lbsync.lab import configfile
-from lbsync.lab.accounts import ADMIN, DOMAIN, MAILBOX, READER, Accounts
-from lbsync.lab.build import build
+from lbsync.lab.accounts import ADMIN, DNS_DOMAIN, DOMAIN, MAILBOX, READER, Accounts
+from lbsync.lab.build import NAMED, build
 from lbsync.lab.faults import Faults
 from lbsync.lab.loops import LoopThread
 from lbsync.lab.scripts import Library
@@ -64,6 +64,7 @@ class LabFarm:
         self.state: FarmState = built.state
         self.ca: TestCA = built.ca
         self.leaf: Bundle = built.leaf
+        self._shared_tls: ServerTls | None = None
         self._identities: dict[Thumbprint, TlsIdentity] = {}
         self._library = Library.shipped() if spec.scripts is None else Library(spec.scripts)
         self._management = LoopThread("lab-management")
@@ -76,15 +77,22 @@ class LabFarm:
     def _server(self, number: int, server: ServerState) -> LabServer:
         address = f"127.0.{1 + number // 250}.{1 + number % 250}" if self.spec.distinct_addresses else "127.0.0.1"
         faults = Faults(self.spec.faults, self.seed, server.name)
-        tls = None
-        if self.spec.tls_winrm:
-            names = dict.fromkeys((server.fqdn, "localhost", "127.0.0.1", address))
-            trusted = self.ca_pem if self.spec.transport == "certificate" else None
-            own = self.ca.issue(list(names), key="ec256")
-            tls = ServerTls(TlsIdentity.of(own, self.directory, client_ca_pem=trusted))
+        tls = self._winrm_tls(server.fqdn, address) if self.spec.tls_winrm else None
         listener = WinrmListener(self.state, server, self._library, faults, tls)
         front_end = self._front_end(server) if self.spec.data_plane else None
         return LabServer(server.name, server.fqdn, address, server, faults, listener, front_end)
+
+    def _winrm_tls(self, fqdn: str, address: str) -> ServerTls:
+        """A listener's certificate: each server's own, one for all where there are very many."""
+        if self._shared_tls is not None:
+            return self._shared_tls
+        many = self.spec.servers > NAMED
+        names = dict.fromkeys((f"*.{DNS_DOMAIN}" if many else fqdn, "localhost", "127.0.0.1", address))
+        trusted = self.ca_pem if self.spec.transport == "certificate" else None
+        own = self.ca.issue(list(names), key="ec256")
+        tls = ServerTls(TlsIdentity.of(own, self.directory, client_ca_pem=trusted))
+        self._shared_tls = tls if many else None
+        return tls
 
     def _front_end(self, server: ServerState) -> FrontEnd:
         bound = server.iis.bound
@@ -144,6 +152,11 @@ class LabFarm:
         text = configfile.render(self, options)
         path.write_text(text, encoding="utf-8")
         return path
+
+    @property
+    def mishaps(self) -> tuple[str, ...]:
+        """What no handler of the lab caught: clients that broke off, or mistakes of the lab itself; the last ones."""
+        return (*self._management.mishaps, *self._front.mishaps)
 
     def on_management(self, work: Coroutine[object, object, None]) -> None:
         """Run something on the loop that serves WinRM, and wait for it."""

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -325,12 +326,55 @@ def test_input_that_is_no_order_is_an_error(lab: Lab, remote: Remote) -> None:
     farm = lab()
     protocol = remote(farm, farm.servers["EX01"]).protocol
     shell = protocol.open_shell()
-    from importlib.resources import files
-
-    boot = files("lbsync").joinpath("exchange", "scripts", "bootstrap.ps1").read_text(encoding="utf-8")
-    encoded = base64.b64encode(boot.encode("utf-16-le")).decode()
+    encoded = base64.b64encode(_bootstrap().encode("utf-16-le")).decode()
     command = protocol.run_command(shell, "powershell.exe", ["-EncodedCommand", encoded], skip_cmd_shell=True)
     protocol.send_command_input(shell, command, b"not base64!", end=True)
     stdout, _err, _code = protocol.get_command_output(shell, command)
     assert b"LbsyncNoInput" in base64.b64decode(stdout)
     protocol.close_shell(shell)
+
+
+def test_a_signal_ends_a_command(lab: Lab, remote: Remote) -> None:
+    """A command that was signalled is gone; one that still works when its shell closes is ended with it."""
+    farm = lab(work_s=30.0)
+    server = farm.servers["EX01"]
+    protocol = remote(farm, server).protocol
+    shell = protocol.open_shell()
+    commands: list[str] = []
+    for _ in range(2):
+        boot = base64.b64encode(_bootstrap().encode("utf-16-le")).decode()
+        commands.append(protocol.run_command(shell, "powershell.exe", ["-EncodedCommand", boot], skip_cmd_shell=True))
+        protocol.send_command_input(shell, commands[-1], b"e30=", end=True)
+    protocol.cleanup_command(shell, commands[0])
+    with pytest.raises(WSManFaultError) as gone:
+        protocol.get_command_output_raw(shell, commands[0])
+    assert gone.value.wsman_fault_code == wsman.UNKNOWN_SHELL
+    protocol.close_shell(shell)
+    assert server.winrm.shells.open == 0
+
+
+def test_a_mistake_of_a_model_ends_the_command(lab: Lab, remote: Remote) -> None:
+    """A model that fails in a way nobody foresaw ends with exit code 1, and nobody waits for ever."""
+    farm = lab()
+    server = farm.servers["EX01"]
+    server.state.iis.pools["broken"] = None  # type: ignore[assignment]  # what no code of ours would do
+    stdout, stderr, code = remote(farm, server).shell_run(_text("server-facts"), {})
+    assert (stdout, code) == (b"", 1)
+    assert b"AttributeError" in stderr
+
+
+def test_only_the_given_scripts_are_known(lab: Lab, remote: Remote) -> None:
+    """A lab with scripts of its own knows those alone, whatever their line ends."""
+    mine = _text("read-flags").replace("\n", "\r\n").encode()
+    farm = lab(scripts={"bootstrap.ps1": _bootstrap().encode(), "read-flags.ps1": mine})
+    client = remote(farm, farm.servers["EX01"])
+    assert client.run("read-flags", {"locations": [], "pools": []})["ok"]
+    assert client.error("server-facts", {})["fqid"] == "LabUnknownScript"
+
+
+def _bootstrap() -> str:
+    return _text("bootstrap")
+
+
+def _text(name: str) -> str:
+    return files("lbsync").joinpath("exchange", "scripts", f"{name}.ps1").read_text(encoding="utf-8")
