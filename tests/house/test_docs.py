@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,11 +47,12 @@ def documents(files: tuple[Path, ...]) -> dict[Path, str]:
 
 def _invocations(text: str) -> Iterator[str]:
     """Every ``lbsync …`` command line in code spans and code blocks."""
+    fenced = False
     for line in text.splitlines():
-        if line.startswith(("    ", "$ ", "lbsync ")):
-            bare = line.strip().removeprefix("$ ")
-            if bare.startswith("lbsync "):
-                yield _END.sub("", bare)
+        fenced ^= line.startswith("```")
+        bare = line.strip().removeprefix("$ ")
+        if (fenced or line.startswith("    ")) and bare.startswith("lbsync "):
+            yield _END.sub("", bare)
     for span in _SPAN.finditer(text):
         if span["text"].startswith("lbsync "):
             yield _END.sub("", span["text"])
@@ -61,7 +61,7 @@ def _invocations(text: str) -> Iterator[str]:
 def _unknown(program: _Command, invocation: str) -> str | None:
     """What of a command line does not exist, or ``None``."""
     command, options = program, set(program.options)
-    words = shlex.split(invocation.replace("…", "").replace("[", " ").replace("]", " "))[1:]
+    words = invocation.replace("…", "").replace("[", " ").replace("]", " ").split()[1:]
     for alternatives in words:
         if alternatives.startswith("-"):
             if alternatives.split("=")[0] not in options:
