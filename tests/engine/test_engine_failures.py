@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from lbsync.engine import Retrying, problem
@@ -17,7 +19,7 @@ from lbsync.ledger import SecretRefused
 from lbsync.model import Action, Check, Plan, Receipt
 from lbsync.run import Failed, Performed, RunPhase, StepPhase
 from lbsync.testing.memory import MemoryJournal, MemoryTarget, NoMaterials
-from lbsync.testing.rollout import RUN, World, change, gate, shows
+from lbsync.testing.rollout import RUN, World, change, gate, shows, wide
 
 
 def failing_at(step_id: str, world: World, error: Exception, times: int = 10**6) -> list[Action]:
@@ -157,6 +159,34 @@ def test_a_refused_login_is_never_repeated() -> None:
     found = problem(run)
     assert isinstance(found, RollbackIncomplete)
     assert "flags EX01" in found.state
+
+
+def test_after_a_refused_login_the_way_back_feels_its_way() -> None:
+    """Many steps could be undone at once; after a refusal forward one is tried, and its refusal ends the way back."""
+    world = World(plan=wide(6))
+    denied: list[str] = []
+    refusing = threading.Event()
+
+    def deny(question: Check | Action) -> None:
+        if refusing.is_set():
+            denied.append(question.target)
+            raise Denied("wrong password")
+
+    def refuse_from_now_on(check: Check) -> None:
+        refusing.set()
+        deny(check)
+
+    for target in world.targets.values():
+        target.before_read = deny
+    world.targets["S5"].before_check = refuse_from_now_on
+    run = world.engine(workers=1).apply(world.plan, actor="test", run_id=RUN)
+    assert run.phase is RunPhase.INCOMPLETE
+    assert len(denied) == 2
+    denied.clear()
+    assert world.engine(workers=6).rollback(RUN, actor="test").phase is RunPhase.INCOMPLETE
+    assert len(denied) == 1
+    refusing.clear()
+    assert world.engine(workers=6).rollback(RUN, actor="test").phase is RunPhase.UNDONE
 
 
 def test_a_bug_in_a_provider_fails_its_step_only() -> None:
