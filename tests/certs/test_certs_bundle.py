@@ -39,12 +39,11 @@ def test_the_key_is_in_no_text_of_a_bundle(leaf: Bundle) -> None:
 
 def test_a_bundle_is_never_pickled_or_copied(leaf: Bundle) -> None:
     """Every protocol and both ways of copying are refused, and the refusal holds no key."""
-    copies: tuple[Callable[[], object], ...] = (
-        functools.partial(copy.copy, leaf),
-        functools.partial(copy.deepcopy, leaf),
-    )
-    pickled = [functools.partial(pickle.dumps, leaf, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
-    for attempt in (*pickled, *copies):
+    attempts: list[Callable[[], object]] = [
+        functools.partial(pickle.dumps, leaf, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    ]
+    attempts += [functools.partial(copy.copy, leaf), functools.partial(copy.deepcopy, leaf)]
+    for attempt in attempts:
         with pytest.raises(TypeError, match="never pickled") as caught:
             attempt()
         assert not any(secret in str(caught.value) for secret in numbers(leaf))
