@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 from cryptography import x509
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbsync.testing.ca import TestCA
@@ -20,6 +20,7 @@ UP = (CA.issuer.certificate, CA.root.certificate)
 POOL = (*UP, FOREIGN.issuer.certificate, FOREIGN.root.certificate, LEAF)
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.permutations(POOL))
 def test_any_order_of_the_pool_gives_the_same_chain(pool: list[x509.Certificate]) -> None:
     """Strangers, duplicates and the leaf itself are left out."""

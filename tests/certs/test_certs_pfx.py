@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization import pkcs12 as writer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbsync.testing.ca import TestCA
@@ -325,6 +325,7 @@ def test_passwords_that_are_no_utf8_are_taken_as_latin1(leaf: Bundle, openssl_pf
 SAMPLE = write_pfx(TestCA.self_signed(["fuzz.test"], key="ec256"), b"x")
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255), st.booleans())
 def test_damage_never_escapes_as_another_exception(where: int, value: int, cut: bool) -> None:
     """A flipped byte or a cut anywhere gives the bundle or our problem, nothing else."""
@@ -333,6 +334,7 @@ def test_damage_never_escapes_as_another_exception(where: int, value: int, cut: 
         assert open_pfx(data, b"x").info.names == ("fuzz.test",)
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.binary(max_size=200))
 def test_garbage_is_no_pfx(data: bytes) -> None:
     """Any bytes at all end in our problem."""
