@@ -91,11 +91,13 @@ class Host(Protocol):
         owner: str | None = None,
         group: str | None = None,
         exclusive: bool = False,
+        durable: bool = True,
     ) -> None:
         """Replace or create a file at once: readers see the old content or the new one, a crash leaves one of both.
 
         The bytes are staged under ``staging_name`` in the same directory, created 0600 and given owner and mode before the
-        rename. ``exclusive`` refuses (Rejected, ``exists``) where the file is there already.
+        rename. ``exclusive`` refuses (Rejected, ``exists``) where the file is there already; ``durable`` false spares the
+        fsync, for what need not outlive a power cut.
         """
         ...
 

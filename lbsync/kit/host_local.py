@@ -46,18 +46,20 @@ class LocalHost:
         owner: str | None = None,
         group: str | None = None,
         exclusive: bool = False,
+        durable: bool = True,
     ) -> None:
         """See ``Host.write_file``."""
         temporary = staging_name(path)
         uid, gid = _ids(path, owner, group)
         try:
-            _stage(temporary, data, mode, uid, gid)
+            _stage(temporary, data, mode, uid, gid, durable=durable)
             if exclusive:
                 os.link(temporary, path)
                 Path(temporary).unlink()
             else:
                 Path(temporary).replace(path)
-            _sync_directory(path)
+            if durable:
+                _sync_directory(path)
         except FileExistsError as error:
             Path(temporary).unlink(missing_ok=True)
             raise Rejected("the file is there already", where=path, code="exists") from error
@@ -218,7 +220,7 @@ def _ids(path: str, owner: str | None, group: str | None) -> tuple[int, int]:
     return uid, gid
 
 
-def _stage(path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
+def _stage(path: str, data: bytes, mode: int, uid: int, gid: int, *, durable: bool) -> None:
     Path(path).unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -226,7 +228,8 @@ def _stage(path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
         os.fchmod(descriptor, mode)
         file.write(data)
         file.flush()
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
 
 
 def _sync_directory(path: str) -> None:

@@ -92,6 +92,7 @@ class SshHost:
         owner: str | None = None,
         group: str | None = None,
         exclusive: bool = False,
+        durable: bool = True,
     ) -> None:
         """See ``Host.write_file``."""
         temporary = staging_name(path)
@@ -104,13 +105,15 @@ class SshHost:
                     _own(sftp, temporary, uid, gid)
                     file.chmod(mode)
                     file.write(data)
-            self._sync(temporary)
+            if durable:
+                self._sync(temporary)
             with self._files(path, "write the file") as sftp:
                 if exclusive:
                     _rename_if_absent(sftp, temporary, path)
                 else:
                     sftp.posix_rename(temporary, path)
-            self._sync(path.rpartition("/")[0] or "/")
+            if durable:
+                self._sync(path.rpartition("/")[0] or "/")
         except (Rejected, Denied) as error:
             self._discard(temporary)
             if error.code == "exists" or not self._is_full(path):
@@ -194,7 +197,7 @@ class SshHost:
 
     def unix_request(self, path: str, data: bytes, timeout_s: float = 10.0) -> bytes:
         """See ``Host.unix_request``."""
-        done = self._execute(["python3", "-I", "-c", _RELAY, path, f"{timeout_s:g}"], data, timeout_s + 5)
+        done = self._execute(["python3", "-I", "-S", "-c", _RELAY, path, f"{timeout_s:g}"], data, timeout_s + 5)
         if done.rc == _NOT_FOUND and not _SOCAT_SPECIAL & set(path):
             done = self._execute(["socat", "-t", f"{timeout_s:g}", "-", f"UNIX-CONNECT:{path}"], data, timeout_s + 5)
         if done.rc == _NOT_FOUND:

@@ -30,7 +30,7 @@ KbdInteractiveAuthentication no
 UsePAM no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
-SetEnv PATH={directory}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+SetEnv PATH={directory}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SHLVL=1
 """
 
 
@@ -40,7 +40,10 @@ def sshd_program() -> str | None:
 
 
 class RunningSshd:
-    """sshd on 127.0.0.1; ``settings`` log in as the account that runs the test. ``directory/bin`` is first in its PATH."""
+    """sshd on 127.0.0.1; ``settings`` log in as the account that runs the test.
+
+    ``directory/bin`` is first in its PATH. SHLVL keeps bash from reading this account's ~/.bashrc for every command.
+    """
 
     def __init__(self, directory: Path) -> None:
         program = sshd_program()

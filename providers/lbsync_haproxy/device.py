@@ -147,9 +147,7 @@ class Device:
         """States set by the Runtime API die with a worker: set them anew where the server is still there."""
         out = [row for row in before if row.state != "ready"]
         there = {(row.pool, row.server) for row in self.look().rows} if out else frozenset[tuple[str, str]]()
-        for row in out:
-            if (row.pool, row.server) in there:
-                self.runtime.set_server(row.pool, row.server, row.state)
+        self.runtime.set_servers((row.pool, row.server, row.state) for row in out if (row.pool, row.server) in there)
 
 
 def takes_requests(row: ServerRow) -> bool:

@@ -191,8 +191,7 @@ def server_state(device: Device, server: str, state: str) -> Receipt:
             f"{server} is in no pool that HAProxy runs", where=device.spec.name, remedy="plan again", code="no_server"
         )
     changed = [row for row in rows if row.draining is not (state == "drain")]
-    for row in changed:
-        device.runtime.set_server(row.pool, row.server, state)
+    device.runtime.set_servers((row.pool, row.server, state) for row in changed)
     return Receipt(
         summary=f"set {server} to {state} in {len(changed)} of {len(rows)} pools",
         details={"server": server, "state": state, "pools": [row.pool for row in changed]},

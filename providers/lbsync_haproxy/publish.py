@@ -91,7 +91,7 @@ def _try(device: Device, files: Files, live: Fingerprint | None) -> tuple[str, .
     try:
         device.host.make_directory(place, mode=0o700)
         for name, text in staged(whole, device.settings, device.home.certificate(live)).items():
-            device.host.write_file(f"{place}/{name}", text.encode(), mode=0o600)
+            device.host.write_file(f"{place}/{name}", text.encode(), mode=0o600, durable=False)
         return device.check_configuration(place)
     finally:
         clear_staging(device)

@@ -6,7 +6,7 @@ Rule of this room: an answer counts only when it says what success says; silence
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lbsync.errors import Rejected, Unreachable
@@ -56,23 +56,33 @@ class Runtime:
 
     def look(self, map_path: str, live_path: str) -> Running:
         """Everything lbsync wants to know of the running worker. Raises as ``ask``."""
-        info = wire.parse_info(self.ask("show info"))
-        stat = wire.parse_stat(self.ask("show stat"))
-        rows = wire.server_rows(stat, wire.parse_state(self.ask("show servers state")))
+        # One connection for all: over SSH each costs a round trip and a process. Every answer ends with an empty line.
+        commands = (
+            "show info",
+            "show stat",
+            "show servers state",
+            "show cli level",
+            f"show env {STRUCTURE_VARIABLE}",
+            f"show map {map_path}",
+            f"show ssl cert {live_path}",
+        )
+        answers = wire.Answers(self.ask(";".join(commands)))
+        info = wire.parse_info(answers.beginning("Name:"))
+        stat = wire.parse_stat(answers.beginning("# pxname"))
+        rows = wire.server_rows(stat, wire.parse_state(answers.holding("\n# be_id")))
         proxies = frozenset(row["pxname"] for row in stat)
         ours = HTTPS_FRONTEND in proxies
-        shown = self.ask(f"show map {map_path}") if ours else ""
-        name, _, value = self.ask(f"show env {STRUCTURE_VARIABLE}").partition("=")
+        name, _, value = answers.beginning(f"{STRUCTURE_VARIABLE}=").partition("=")
         return Running(
             version=info.get("Version", ""),
             pid=self.pid(info),
-            level=self.ask("show cli level"),
+            level=answers.one_of("admin", "operator", "user"),
             proxies=proxies,
             rows=rows,
             # The variable outlives a configuration that was removed: it counts only with our listener.
             structure=value if ours and name == STRUCTURE_VARIABLE else None,
-            map=wire.parse_map(shown) if ours else None,
-            thumbprint=wire.parse_thumbprint(self.ask(f"show ssl cert {live_path}")) if ours else None,
+            map=wire.parse_map(answers.beginning("0x")) if ours else None,
+            thumbprint=wire.parse_thumbprint(answers.holding("SHA1 FingerPrint:")) if ours else None,
         )
 
     def pid(self, info: dict[str, str] | None = None) -> int:
@@ -88,11 +98,13 @@ class Runtime:
         if answer:
             raise Rejected(f"HAProxy refused set map: {answer}", where=f"{map_path} {key}", code="set_map")
 
-    def set_server(self, pool: str, server: str, state: str) -> None:
-        """``ready``, ``drain`` or ``maint``. Raises Rejected."""
-        answer = self.ask(f"set server {pool}/{server} state {state}")
+    def set_servers(self, states: Iterable[tuple[str, str, str]]) -> None:
+        """Pool, server and ``ready``, ``drain`` or ``maint``; all in one connection. Raises Rejected."""
+        commands = [f"set server {pool}/{server} state {state}" for pool, server, state in states]
+        answer = self.ask(";".join(commands)) if commands else ""
         if answer:
-            raise Rejected(f"HAProxy refused set server: {answer}", where=f"{pool}/{server}", code="set_server")
+            said = " ".join(answer.split())
+            raise Rejected(f"HAProxy refused set server: {said}", where=self._path, code="set_server")
 
     def swap_certificate(self, name: str, pem: bytes, thumbprint: str) -> None:
         """Replace a loaded certificate in memory; what is in doubt is aborted. Raises Rejected, with nothing changed.

@@ -44,6 +44,25 @@ class ServerRow:
         return self.healthy and self.checked
 
 
+class Answers:
+    """Answers to several commands sent in one line, told apart by how they look: each ends with an empty line."""
+
+    def __init__(self, text: str) -> None:
+        self._blocks = [block.strip("\n") for block in text.replace("\r", "").split("\n\n")]
+
+    def beginning(self, start: str) -> str:
+        """The first answer that begins so; empty where none does."""
+        return next((block for block in self._blocks if block.startswith(start)), "")
+
+    def holding(self, part: str) -> str:
+        """The first answer that holds this."""
+        return next((block for block in self._blocks if part in block), "")
+
+    def one_of(self, *words: str) -> str:
+        """The first answer that is one of these words."""
+        return next((block for block in self._blocks if block in words), "")
+
+
 def parse_info(text: str) -> dict[str, str]:
     """``show info``: name to value."""
     pairs = (line.partition(":") for line in text.splitlines())
