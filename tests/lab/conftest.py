@@ -171,7 +171,7 @@ def browse() -> Iterator[Callable[..., Browser]]:
 
         def connect(farm: LabFarm, server: LabServer, scheme: str = "http") -> Browser:
             if scheme == "http":
-                plain = http.client.HTTPConnection(server.address, server.http_port, timeout=10)
+                plain = http.client.HTTPConnection(server.address, server.http_port, timeout=30)
                 stack.callback(plain.close)
                 return Browser(plain)
             context = ssl.create_default_context(cadata=farm.ca_pem)
@@ -189,12 +189,12 @@ class _Named(http.client.HTTPSConnection):
     """HTTPS to an address, verified for the server's name."""
 
     def __init__(self, server: LabServer, context: ssl.SSLContext) -> None:
-        super().__init__(server.fqdn, server.https_port, context=context, timeout=10)
+        super().__init__(server.fqdn, server.https_port, context=context, timeout=30)
         self._to = (server.address, server.https_port)
         self._context_of_ours = context
 
     def connect(self) -> None:
         import socket
 
-        raw = socket.create_connection(self._to, timeout=10)
+        raw = socket.create_connection(self._to, timeout=30)
         self.sock = self._context_of_ours.wrap_socket(raw, server_hostname=self.host)

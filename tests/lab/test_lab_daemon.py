@@ -74,7 +74,7 @@ def test_the_door_changes_state(up: Lab) -> None:
     door.ask({"do": "setup-running", "value": True})
     assert server.state.setup_running
     door.ask({"do": "outlook-anywhere", "settings": {"ssl_offloading": True}})
-    assert farm.state.changes.wait_for(lambda: server.state.iis.own_ssl_flags("Default Web Site/Rpc") == "None", 5.0)
+    assert farm.state.changes.wait_for(lambda: server.state.iis.own_ssl_flags("Default Web Site/Rpc") == "None", 30.0)
     door.ask({"do": "fault", "fault": "drop-before"})
     assert server.faults.draw() is not None
     door.ask({"do": "fault-rate", "value": 1.0})

@@ -20,7 +20,7 @@ _POST = b"POST /owa/Calendar/lab-echo HTTP/1.1\r\nHost: x\r\n"
 
 def _say(server: LabServer, *parts: bytes) -> bytes:
     """Send bytes to the plain port and read until the server hangs up."""
-    with closing(socket.create_connection((server.address, server.http_port), timeout=10)) as raw:
+    with closing(socket.create_connection((server.address, server.http_port), timeout=30)) as raw:
         heard = b""
         try:
             for part in parts:
@@ -60,7 +60,7 @@ def test_plain_http_on_the_tls_port(lab: Lab, browse: Browse) -> None:
     """Someone who speaks HTTP to the TLS port gets nothing, and the listener goes on."""
     farm = lab()
     server = farm.servers["EX01"]
-    with closing(socket.create_connection((server.address, server.https_port), timeout=10)) as raw:
+    with closing(socket.create_connection((server.address, server.https_port), timeout=30)) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
         while raw.recv(65536):
             pass
@@ -76,7 +76,7 @@ def test_old_tls_is_refused(lab: Lab) -> None:
     for _ in range(2):
         last = sessions[-1] if sessions else None
         with (
-            socket.create_connection((server.address, server.https_port), timeout=10) as raw,
+            socket.create_connection((server.address, server.https_port), timeout=30) as raw,
             context.wrap_socket(raw, server_hostname=server.fqdn, session=last) as tls,
         ):
             tls.sendall(b"GET /owa/healthcheck.htm HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -97,8 +97,8 @@ def test_a_new_certificate_is_served_to_new_connections(lab: Lab, browse: Browse
 
 def _through(farm: LabFarm, bridge: _Bridge, browse: Browse) -> int:
     context = ssl.create_default_context(cadata=farm.ca_pem)
-    raw = socket.create_connection(bridge.address, timeout=10)
-    connection = http.client.HTTPConnection("mail.contoso.test", timeout=10)
+    raw = socket.create_connection(bridge.address, timeout=30)
+    connection = http.client.HTTPConnection("mail.contoso.test", timeout=30)
     connection.sock = context.wrap_socket(raw, server_hostname="mail.contoso.test")
     der = connection.sock.getpeercert(binary_form=True)
     assert der is not None
