@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -350,6 +351,31 @@ def test_closing_and_releasing(lab: Lab, pool: Pool) -> None:
     session.close()
     session.close()
     assert session.call("read-flags", FLAGS)["pools"] == []
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_no_connection_is_left(lab: Lab, pool: Pool, tls: bool) -> None:
+    """Released or closed, a connection is gone at the server at once; a rejected login leaves none either."""
+    farm = lab(tls_winrm=tls)
+    server = farm.servers["EX01"].winrm.http
+    session, wrong = pool(farm), pool(farm, password=lambda: "wrong")
+    gc.disable()
+    try:
+        session.prove()
+        session.release()
+        session.prove()
+        session.close()
+        with pytest.raises(Denied):
+            wrong.prove()
+        gone = threading.Event()
+        for _ in range(200):
+            if server.open_connections == 0:
+                break
+            gone.wait(0.02)
+    finally:
+        gc.enable()
+    assert server.accepted == 3
+    assert server.open_connections == 0
 
 
 def test_each_thread_has_its_connection(lab: Lab, pool: Pool) -> None:

@@ -7,19 +7,19 @@ session, as requests does, is nearly all of the 34-39 ms CPU that a server costs
 from __future__ import annotations
 
 import ssl
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from requests import PreparedRequest, Request, Session
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from winrm.transport import Transport
 
 from lbsync.errors import ConfigError
 from lbsync.exchange.session.settings import SessionSettings
-
-if TYPE_CHECKING:
-    from urllib3 import HTTPConnectionPool
 
 
 @lru_cache(maxsize=32)
@@ -48,6 +48,26 @@ def tls_context(settings: SessionSettings) -> ssl.SSLContext:
         ) from error
 
 
+class _Counted(HTTPConnection):
+    def __init__(self, count: Callable[[], None], **fields: Any) -> None:
+        super().__init__(**fields)
+        self._count = count
+
+    def connect(self) -> None:
+        self._count()
+        super().connect()
+
+
+class _CountedTls(HTTPSConnection):
+    def __init__(self, count: Callable[[], None], **fields: Any) -> None:
+        super().__init__(**fields)
+        self._count = count
+
+    def connect(self) -> None:
+        self._count()
+        super().connect()
+
+
 class Adapter(HTTPAdapter):
     """Connects to the address, speaks to and verifies the name, and counts the connections it opened."""
 
@@ -55,12 +75,16 @@ class Adapter(HTTPAdapter):
         self._settings = settings
         self._tls = {"ssl_context": tls_context(settings), "server_hostname": settings.tls_name}
         self._connections: HTTPConnectionPool | None = None
+        self._opened = 0
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     @property
     def opened(self) -> int:
         """How many connections were opened so far. Authentication by NTLM is bound to one."""
-        return 0 if self._connections is None else self._connections.num_connections
+        return self._opened
+
+    def _count(self) -> None:
+        self._opened += 1
 
     def get_connection_with_tls_context(
         self,
@@ -78,7 +102,17 @@ class Adapter(HTTPAdapter):
                 scheme=settings.scheme,
                 pool_kwargs=self._tls if settings.scheme == "https" else None,
             )
+            # The pool's own number counts connection objects, and one of these may connect again after a drop.
+            kind = _CountedTls if settings.scheme == "https" else _Counted
+            found.ConnectionCls = partial(kind, self._count)
         return found
+
+    def close(self) -> None:
+        """Close the connection now; urllib3 alone would wait for the garbage collector."""
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
+        super().close()
 
     def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
         """Do nothing: the shared context verifies chain and name; the base class would load a CA file per connection."""
