@@ -25,12 +25,13 @@ def facts_view(facts: FactSet, now: datetime) -> list[RenderableType]:
     """Everything that was seen, for people."""
     from rich.text import Text
 
-    tables: list[RenderableType] = [
-        _table("server", [(server.server, server_row(facts, server, now)) for server in facts.servers])
-    ]
+    tables: list[RenderableType] = []
+    if facts.servers:
+        rows = [(server.server, server_row(facts, server, now)) for server in facts.servers]
+        tables += [_table("server", rows), Text()]
     if facts.balancers:
-        tables += [Text(), _table("balancer", [(one.balancer, balancer_row(one)) for one in facts.balancers])]
-    return tables
+        tables += [_table("balancer", [(one.balancer, balancer_row(one)) for one in facts.balancers]), Text()]
+    return tables[:-1]
 
 
 def problems_of(facts: FactSet) -> list[tuple[str, str]]:

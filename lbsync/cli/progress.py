@@ -15,7 +15,6 @@ from lbsync.engine import Asked, Notice, Recorded, Retrying, WaitingForConfirmat
 from lbsync.model import Step, StepId
 from lbsync.run import (
     Awaiting,
-    Confirmed,
     Direction,
     Failed,
     Finished,
@@ -103,8 +102,6 @@ class Progress:
                     f"Applied. It goes back by itself at {deadline.astimezone():%H:%M:%S} unless you say, in another "
                     f"terminal: lbsync confirm {run.run_id}"
                 )
-            case Confirmed():
-                self._say("Confirmed: it stays.")
             case Interrupted():
                 self._say("Stopped between two steps.")
             case _:

@@ -90,6 +90,8 @@ def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: R
     trouble = problem(run, wanted=wanted)
     screen.document(run_document(run) | {"report": str(path) if path else None})
     if trouble is None:
+        if wanted is RunPhase.APPLIED and run.started.confirm_within_s is not None:
+            screen.result("Confirmed: it stays.")
         done = "Applied" if wanted is RunPhase.APPLIED else "Taken back: everything is as it was before"
         screen.result(f"{done}. {len(run.plan.steps)} steps, run {run.run_id}.")
         if wanted is RunPhase.APPLIED:

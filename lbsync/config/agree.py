@@ -115,8 +115,10 @@ def _repeated(config: Config) -> Iterator[tuple[Path, str]]:
             yield ("balancers", index, "listen"), _listen(balancer)
 
 
-def _endpoints(config: Config) -> list[tuple[str, int]]:
-    return [((server.address or server.fqdn).lower(), server.https_port) for server in config.servers]
+def _endpoints(config: Config) -> list[tuple[str, int, int | None]]:
+    return [
+        ((server.address or server.fqdn).lower(), server.https_port, server.winrm_port) for server in config.servers
+    ]
 
 
 def _listen(balancer: BalancerSection) -> str:

@@ -142,7 +142,7 @@ def test_an_unknown_key_names_its_line_and_a_guess() -> None:
 def test_an_unknown_key_far_from_any_other_lists_what_there_is() -> None:
     """Where no guess is near, the keys of that table are told."""
     fault = only(swap('hosts = ["mail.contoso.com"]', 'hosts = ["mail.contoso.com"]\nzzz = 1'))
-    assert fault.remedy == "known here: hosts, server_ca_file"
+    assert fault.remedy == "known here: hosts, server_ca_file, client_ca_file"
 
 
 @pytest.mark.parametrize(
