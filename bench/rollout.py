@@ -24,9 +24,10 @@ def report(*, quick: bool) -> None:
     print(f"\nRollout and rollback under load, {rounds} time{'s' if rounds > 1 else ''}")
     try:
         with tempfile.TemporaryDirectory(prefix="lbb-") as folder, _rehearsal(Path(folder)) as config:
+            # HAProxy takes the interval as the time-out of a check's handshake: half a second is too short on a busy machine.
+            _edit(config, "check_interval_s = 0.5", "check_interval_s = 2.0")
             _lbsync(config, "apply", "--yes")
-            text = config.read_text(encoding="utf-8")
-            config.write_text(text.replace('default = "bridge"', 'default = "offload"'), encoding="utf-8")
+            _edit(config, 'default = "bridge"', 'default = "offload"')
             spec = _load_spec(Path(folder))
             with Load(spec) as load:
                 for _ in range(rounds):
@@ -63,6 +64,13 @@ def _rehearsal(folder: Path) -> Generator[Path]:
         finally:
             process.stdin.close()
             process.wait()
+
+
+def _edit(config: Path, before: str, after: str) -> None:
+    text = config.read_text(encoding="utf-8")
+    if before not in text:
+        raise ProgramFailed(f"the rehearsal's configuration has no {before}")
+    config.write_text(text.replace(before, after), encoding="utf-8")
 
 
 def _lbsync(config: Path, *arguments: str) -> float:
