@@ -57,7 +57,7 @@ class Progress:
             from rich.live import Live
 
             self._live = Live(
-                get_renderable=self._picture, console=self._screen.out, refresh_per_second=8, transient=True
+                get_renderable=self.picture, console=self._screen.out, refresh_per_second=8, transient=True
             )
             self._live.__enter__()
         return self
@@ -125,7 +125,7 @@ class Progress:
     def _say(self, words: str) -> None:
         self._screen.result(words)
 
-    def _picture(self) -> Group:
+    def picture(self) -> Group:
         """What is under way, and how far all of it is."""
         from rich.console import Group
         from rich.spinner import Spinner
