@@ -24,18 +24,22 @@ _HEALTH = "/healthcheck.htm"
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One request, health checks aside; ``path`` as it came, ``headers`` by lower-case name."""
+    """One request, health checks aside; ``path`` as it came, ``headers`` by lower-case name.
+
+    ``connection`` is the peer's port: requests that share it came on one connection.
+    """
 
     scheme: Scheme
     path: str
     headers: dict[str, str]
+    connection: int
 
 
 class RecordingServer:
     """Listens on ``address`` on two ports of the kernel's choice: plain, and TLS with ``leaf``.
 
     ``healthy`` holds the schemes whose health checks answer 200 (403 otherwise, as with Require SSL). ``hold`` may be cleared
-    to keep requests for ``/…/wait`` waiting until it is set. ``answers`` maps a path to extra response headers.
+    to keep requests for ``/…/wait`` waiting until it is set. ``/…/ntlm`` asks for NTLM and accepts any answer. ``answers`` maps a path to extra response headers.
     """
 
     def __init__(self, name: str, leaf: Bundle, address: str = "127.0.0.1") -> None:
@@ -121,10 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        owner.arrived.append(Arrived(scheme, self.path, headers))
+        owner.arrived.append(Arrived(scheme, self.path, headers, int(self.client_address[1])))
         if self.path.endswith("/wait"):
             owner.waiting.release()
             owner.hold.wait(60)
+        if self.path.endswith("/ntlm") and "authorization" not in headers:
+            self._send(401, b"", [("WWW-Authenticate", "NTLM")])
+            return
         body = json.dumps({"server": owner.name, "scheme": scheme, "path": self.path}).encode()
         self._send(200, body, owner.answers.get(self.path, ()))
 

@@ -106,6 +106,13 @@ class RunningHaproxy:
         return {"address": self.address, "https_port": self.https_port, "http_port": self.http_port}
 
     @property
+    def pid(self) -> int:
+        """The master's process id. Raises RuntimeError while it does not run."""
+        if self._process is None:
+            raise RuntimeError("haproxy does not run")
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What HAProxy said so far."""
         path = self.directory / "haproxy.log"

@@ -25,7 +25,8 @@ from lbsync_haproxy.runtime import wait_for
 
 _COMMAND_ROOM = 512
 """Bytes of a Runtime API command besides its payload: the name of the certificate, separators, HAProxy's own reserve."""
-_POOL_WAIT_S = 10.0
+_CHECK_ROUNDS = 3
+"""Health checks a pool is given to come up: a reload starts them anew."""
 
 
 def install_certificate(device: Device, leaf: Fingerprint, materials: MaterialSource) -> Receipt:
@@ -164,7 +165,7 @@ def _refuse_dead_pool(device: Device, pool: str, key: str) -> None:
         present = (now.map or {}).get(key, "")
         return device.is_up(now, pool) or (present != pool and not device.is_up(now, present))
 
-    if not wait_for(worth_it, _POOL_WAIT_S):
+    if not wait_for(worth_it, _CHECK_ROUNDS * device.settings.check_interval_s):
         checks = "; ".join(f"{row.server}: {row.last_check}" for row in device.pool_rows(running, pool))
         raise Rejected(
             f"no server of {pool} is up ({checks})",

@@ -16,7 +16,8 @@ from lbsync_certs import Fingerprint
 from lbsync_haproxy import layout
 from lbsync_haproxy.device import Device
 from lbsync_haproxy.disk import installed_pem, read_text
-from lbsync_haproxy.layout import leaf_of, pem_name, seal_of
+from lbsync_haproxy.layout import body_of, leaf_of, pem_name, seal_of
+from lbsync_haproxy.pools import parse_map_body
 from lbsync_haproxy.render import staged
 
 Files = Mapping[str, str | None]
@@ -31,9 +32,8 @@ def write_files(device: Device, files: Files, live: Fingerprint | None, structur
     before = {name: read_text(device.host, device.home, name) for name in layout.TEXT_FILES}
     before_live = leaf_of(device.host.read_link(device.home.live))
     _refuse_edited(device, before)
-    if live is not None:
-        installed_pem(device.host, device.home, live)
-    if before == dict(files) and before_live == live and _runs(device, structure):
+    thumbprint = installed_pem(device.host, device.home, live)[1] if live is not None else None
+    if before == dict(files) and before_live == live and _runs_all(device, files, thumbprint, structure):
         return Receipt(summary="HAProxy runs these files already")
     warnings = _try(device, files, live)
     try:
@@ -68,6 +68,15 @@ def write_files(device: Device, files: Files, live: Fingerprint | None, structur
 def _runs(device: Device, structure: str | None) -> bool:
     running = device.look()
     return running.structure == structure if structure else not running.loaded
+
+
+def _runs_all(device: Device, files: Files, thumbprint: str | None, structure: str | None) -> bool:
+    """Modes and certificate in memory, too, as the files have them."""
+    running = device.look()
+    if structure is None:
+        return not running.loaded
+    entries = parse_map_body(body_of(files[layout.MAP] or ""))
+    return (running.structure, running.thumbprint, running.map) == (structure, thumbprint, entries)
 
 
 def _refuse_edited(device: Device, before: Files) -> None:

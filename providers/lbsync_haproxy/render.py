@@ -8,7 +8,8 @@ Why the configuration is as it is (HAProxy 2.6 to 3.2; sources: its documentatio
   reload.
 - The map decides only for a canonical path: an allow-list of characters, no empty segment, none that ends in a dot (Windows
   drops those). Any other spelling is decoded and resolved just to choose a pool, and goes to the service's TLS pool.
-- NTLM authenticates a connection: HTTP/1.1 only, keep-alive, ``http-reuse never``.
+- NTLM authenticates a connection: HTTP/1.1 only, keep-alive, ``http-reuse never``; ``prefer-last-server`` keeps a client's
+  requests on the connection they have. A drained server loses them all the same.
 - A reload closes idle keep-alive connections under clients' feet unless ``idle-close-on-response`` is set.
 """
 
@@ -138,6 +139,7 @@ defaults lbsync
     retries 3
     balance leastconn
     http-reuse never
+    option prefer-last-server
     timeout connect 5s
     timeout http-request 15s
     timeout http-keep-alive 300s
