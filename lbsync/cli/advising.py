@@ -29,7 +29,7 @@ def advise(
     """Judge each service: offload or bridge, with reasons."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
         from lbsync.advise import advise as judge
-        from lbsync.cli.house import open_house
+        from lbsync.cli.wiring import open_house
 
         with open_house(config, screen) as house:
             look = house.look()

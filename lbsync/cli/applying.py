@@ -37,7 +37,7 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
     """
     confirm_s = seconds(confirm_within) if confirm_within is not None else None
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.house import open_house
+        from lbsync.cli.wiring import open_house
 
         with open_house(config, screen) as house:
             look = house.look()

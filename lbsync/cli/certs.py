@@ -25,7 +25,7 @@ app = typer.Typer(help="The certificate on the servers.", no_args_is_help=True, 
 def show(config: ConfigFile = None, state: StateFolder = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Show each server's certificates, and which one clients shall see."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.house import open_house
+        from lbsync.cli.wiring import open_house
 
         with open_house(config, screen) as house:
             look = house.look()
@@ -57,8 +57,8 @@ def distribute(  # noqa: PLR0917  # typer calls it by keyword
     """Put the certificate onto IIS 443 of every server, one after the other; Require SSL stays as it is."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
         from lbsync.cli.applying import agreed, carry_out
-        from lbsync.cli.house import open_house
         from lbsync.cli.planview import plan_view
+        from lbsync.cli.wiring import open_house
         from lbsync.plan import build_distribution
 
         with open_house(config, screen) as house:

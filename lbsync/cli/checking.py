@@ -14,7 +14,8 @@ def check(config: ConfigFile = None, state: StateFolder = None, as_json: AsJson 
 
         from lbsync.cli.command import tell
         from lbsync.cli.factsview import facts_view, problems_of
-        from lbsync.cli.house import open_house, together
+        from lbsync.cli.house import together
+        from lbsync.cli.wiring import open_house
         from lbsync.desired import FactSet
 
         with open_house(config, screen) as house:

@@ -1,39 +1,34 @@
-"""The wiring: from a configuration to open targets, and from open targets to what is seen and wanted.
+"""A farm with everything opened: what is seen there, what is wanted, and what a run may act on.
 
-Rule of this file: the only place that knows every room at once. It opens what a command needs and closes all of it; it
-decides nothing about the farm.
+Rule of this file: it asks and hands on, and decides nothing about the farm; ``wiring`` opens and closes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from lbsync.cli.command import Session
 from lbsync.cli.leaf import find_leaf
-from lbsync.cli.opening import open_config, validate_settings
-from lbsync.cli.settings import with_secrets
 from lbsync.config import Config, Leaf, Loaded, desired
 from lbsync.desired import Desired, FactSet
 from lbsync.engine import Site
 from lbsync.errors import Denied, LbsyncError, TargetError
 from lbsync.exchange.farm import FarmTarget
 from lbsync.exchange.server import ServerTarget
-from lbsync.exchange.session import SessionPool, SessionSettings, open_pools
+from lbsync.exchange.session import SessionPool
 from lbsync.exchange.tier import ExchangeTier
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.materials import FarmSource, FileSource, Materials, Source
 from lbsync.model import Plan
 from lbsync.probe import Listener, Prober
 from lbsync.secrets import resolve
-from lbsync.services import ALL_SERVICES, SERVICES
-from lbsync.target import BalancerSpec, Capabilities, Member, Provider, Target
+from lbsync.services import ALL_SERVICES
+from lbsync.target import Capabilities, Provider, Target
 
 if TYPE_CHECKING:
     from lbsync_certs import Bundle, Thumbprint
@@ -61,7 +56,7 @@ class Seen:
 
 
 class House:
-    """Everything opened for one farm. Made by ``open_house``."""
+    """Everything opened for one farm. Made by ``wiring.open_house``."""
 
     def __init__(
         self,
@@ -205,100 +200,6 @@ class House:
         from lbsync.exchange.certificates import export
 
         return export(self._pools[server], thumbprint, tier=self._tier)
-
-
-@contextmanager
-def open_house(chosen: Path | None, screen: Session) -> Generator[House]:
-    """Everything the configuration names, opened; closed at the end. Raises ConfigError, SecretError."""
-    from lbsync.cli.logs import details
-
-    loaded = open_config(chosen)
-    settings = validate_settings(loaded)
-    with ExitStack() as stack:
-        stack.enter_context(details(screen.folder, screen.redactor))
-
-        def secret(reference: str) -> SecretStr:
-            return screen.redactor.remember(reference, resolve(reference, base=loaded.base))
-
-        password = _password(loaded, secret)
-        pools = _pools(loaded, password)
-        for pool in pools.values():
-            stack.callback(pool.close)
-        balancers: dict[str, Provider] = {}
-        for section in loaded.config.balancers:
-            plugin, raw = settings[section.name]
-            opened = plugin.open(_spec(loaded, section.name), with_secrets(plugin.settings, raw, secret))
-            balancers[section.name] = stack.enter_context(opened)
-        farm = loaded.config.farm
-        tier = ExchangeTier(mode=farm.exchange, user=farm.winrm.user or "", password=password)
-        servers = {name: ServerTarget(name, pool, tier=tier) for name, pool in pools.items()}
-        through = farm.directory_server or loaded.config.servers[0].name
-        parallel = loaded.config.limits.parallel
-        directory = FarmTarget(pools, through=through, tier=tier, name=DIRECTORY, parallel=parallel)
-        yield House(
-            loaded=loaded,
-            screen=screen,
-            servers=servers,
-            directory=directory,
-            balancers=balancers,
-            pools=pools,
-            tier=tier,
-        )
-
-
-def _password(loaded: Loaded, secret: Callable[[str], SecretStr]) -> Callable[[], str]:
-    """The account's password, resolved now, so that a missing one is told before anything is asked."""
-    reference = loaded.config.farm.winrm.password
-    value = secret(reference) if reference is not None else SecretStr("")
-    return value.get_secret_value
-
-
-def _pools(loaded: Loaded, password: Callable[[], str]) -> dict[str, SessionPool]:
-    winrm = loaded.config.farm.winrm
-    default_port = winrm.port or (5986 if winrm.scheme == "https" else 5985)
-    return open_pools(
-        SessionSettings(
-            name=server.name,
-            address=server.address or server.fqdn,
-            port=server.winrm_port or default_port,
-            scheme=winrm.scheme,
-            server_name=server.fqdn,
-            transport=winrm.transport,
-            user=winrm.user or "",
-            password=password,
-            ca_file=_path(loaded, winrm.ca_file),
-            certificate_file=_path(loaded, winrm.certificate_file),
-            key_file=_path(loaded, winrm.key_file),
-            connect_timeout_s=loaded.config.limits.connect_timeout_s,
-        )
-        for server in loaded.config.servers
-    )
-
-
-def _path(loaded: Loaded, written: str | None) -> Path | None:
-    return None if written is None else loaded.path(written)
-
-
-def _spec(loaded: Loaded, name: str) -> BalancerSpec:
-    config = loaded.config
-    members = tuple(
-        Member(
-            name=server.name,
-            address=server.address or server.fqdn,
-            http_port=server.http_port,
-            https_port=server.https_port,
-            tls_name=server.tls_name or server.fqdn,
-        )
-        for server in config.servers
-    )
-    ca_file = config.publish.server_ca_file or ""
-    return BalancerSpec(
-        name=name,
-        hosts=config.publish.hosts,
-        members=members,
-        services=tuple(SERVICES),
-        server_ca_pem=loaded.path(ca_file).read_text(encoding="utf-8"),
-    )
 
 
 def together(errors: Sequence[LbsyncError]) -> LbsyncError:

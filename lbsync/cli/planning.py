@@ -23,9 +23,9 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
 ) -> None:
     """Show what apply would do. Exit code: 0 nothing, 2 changes, 1 error, 3 refused."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.house import open_house
         from lbsync.cli.planfile import save_plan
         from lbsync.cli.planview import plan_view
+        from lbsync.cli.wiring import open_house
         from lbsync.plan import identity
 
         with open_house(config, screen) as house:

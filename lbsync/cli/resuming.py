@@ -18,9 +18,9 @@ def resume(
     It goes on in the direction it went, forward or back.
     """
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.house import open_house
         from lbsync.cli.listing import existing, nothing_yet
         from lbsync.cli.running import Story, actor, at_work, finish, open_ledger
+        from lbsync.cli.wiring import open_house
         from lbsync.run import RunPhase
 
         if existing(screen) is None:

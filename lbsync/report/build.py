@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from lbsync.ledger import Entry, Head
 from lbsync.model import Action, Step
 from lbsync.report.model import Chain, Evidence, Found, Report, StepReport, Tone, Wanted
-from lbsync.run import Direction, Finished, Intended, Run, RunPhase, Shown, StepStatus
+from lbsync.run import Direction, Entry, Finished, Head, Intended, Run, RunPhase, Shown, StepStatus
 from lbsync.services import SERVICES
 
 _SHORT: Final = 80
