@@ -18,6 +18,9 @@ from lbsync.model import Value
 _PATH = re.compile(r"/[A-Za-z0-9._/@+-]*[A-Za-z0-9._@+-]\Z")
 
 
+_ACCOUNT = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+
+
 def _path(text: str) -> str:
     if not _PATH.match(text) or "/../" in f"{text}/":
         raise ValueError("must be an absolute path of letters, digits and . _ / @ + -")
@@ -70,9 +73,9 @@ class HaproxySettings(Value):
         default="/usr/sbin/haproxy", description="The program, to check a configuration (-c)."
     )
     owner: str | None = Field(
-        default=None, description="User that shall own lbsync's files there; default: who writes."
+        default=None, pattern=_ACCOUNT, description="User that shall own lbsync's files there; default: who writes."
     )
-    group: str | None = Field(default=None, description="Group that shall own lbsync's files there.")
+    group: str | None = Field(default=None, pattern=_ACCOUNT, description="Group that shall own lbsync's files there.")
     ssh: SshSettings | None = Field(default=None, description="Reach HAProxy's host over SSH; default: this host.")
     tls_min: Literal["TLSv1.2", "TLSv1.3"] = Field(default="TLSv1.2", description="Oldest TLS version for clients.")
     resumption: bool = Field(
