@@ -120,7 +120,7 @@ class Progress:
         from rich.text import Text
 
         line = step_line(look, step.target, step.summary)
-        self._screen.out.print(Text.assemble(line, (more, "dim")), soft_wrap=True)
+        self._screen.out.print(Text.assemble(line, (more, "dim")), soft_wrap=not self._screen.out.is_terminal)
 
     def _say(self, words: str) -> None:
         self._screen.result(words)
@@ -152,7 +152,8 @@ class Progress:
 
         took = time.monotonic() - self._begun.get(step.id, time.monotonic())
         words = self._waiting.get(step.id, "")
-        return Text.assemble((f"{step.target:<10}", "dim"), " ", step.summary, (f"  {took:.0f} s  {words}", "dim"))
+        parts = (f"{step.target:<10}", "dim"), " ", step.summary, (f"  {took:.0f} s  {words}", "dim")
+        return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 def _new_bar() -> Bar:

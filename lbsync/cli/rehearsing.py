@@ -41,6 +41,7 @@ def up(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults = 0
     It writes a configuration for it, so that every command of lbsync can be tried from another terminal.
     """
     with command() as screen:
+        from lbsync.cli.demo import MODES
         from lbsync.lab.daemon import Lab, serve
         from lbsync.lab.haproxy import haproxy_program
         from lbsync.lab.spec import LabSpec
@@ -49,7 +50,7 @@ def up(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults = 0
         if not there:
             screen.warn("HAProxy is not installed, so the farm has no balancer; Debian, Ubuntu: apt install haproxy")
         spec = LabSpec(servers=servers, faults=faults, seed=seed)
-        serve(Lab(spec, folder, haproxy=there), lambda lab: _introduce(screen, lab))
+        serve(Lab(spec, folder, haproxy=there, options={"modes": MODES}), lambda lab: _introduce(screen, lab))
 
 
 @app.command("down")

@@ -106,12 +106,16 @@ class Screen:
 
         if isinstance(part, str):
             part = Text(self._clean(part))
-        console.print(part, soft_wrap=isinstance(part, Text))
+        console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)
 
     def _styled(self, console: Console, pieces: Iterable[tuple[str, str]], *, end: str = "\n") -> None:
         from rich.text import Text
 
-        console.print(Text.assemble(*((self._clean(text), style) for text, style in pieces)), soft_wrap=True, end=end)
+        console.print(
+            Text.assemble(*((self._clean(text), style) for text, style in pieces)),
+            soft_wrap=not console.is_terminal,
+            end=end,
+        )
 
     def _clean(self, text: str) -> str:
         return text if self._redactor is None else self._redactor.clean(text)
