@@ -1,0 +1,155 @@
+"""The rehearsal as a person runs it: demo, up, state, down; and questions at a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbsync.cli.backstop import Backstop
+from lbsync.cli.command import Session
+from lbsync.cli.exits import ExitCode
+from lbsync.cli.house import House
+from lbsync.config import load
+from lbsync.engine import Recorded
+from lbsync.model import Plan
+from lbsync.run import Awaiting, Interrupted, Run, RunStarted
+from lbsync.testing.farm_facts import NOW
+
+Lbsync = Callable[..., Any]
+Rehearse = Callable[..., Any]
+
+
+def spawn(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """The real command, with nothing but a home of its own around it."""
+    environ = {"PATH": os.environ["PATH"] + ":/usr/sbin", "HOME": str(folder), "XDG_STATE_HOME": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "lbsync", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environ,
+    )  # fmt: skip
+
+
+def test_the_demo_tells_the_whole_story(tmp_path: Path, require: Callable[[str], None]) -> None:
+    """Every chapter in order, nothing lost, everything as before, and a report that is there; with faults on."""
+    require("haproxy")
+    process = spawn(tmp_path, "lab", "demo", "--servers", "2", "--seed", "11")
+    told = process.communicate(timeout=300)[0]
+    assert process.returncode == ExitCode.OK, told
+    chapters = ["lbsync check", "lbsync advise", "lbsync plan", "lbsync apply", "lbsync verify", "lbsync rollback"]
+    places = [told.index(f"   {chapter}") for chapter in chapters]
+    assert places == sorted(places)
+    assert "seed 11" in told
+    assert told.count(" 0 failed") == 2
+    assert "every server is as it was before" in told
+    report = Path(told.split("The report: ")[1].splitlines()[0])
+    assert report.is_file()
+    assert "Traceback" not in told
+    assert "\x1b" not in told
+
+
+def test_a_lab_stays_up_until_it_is_taken_down(tmp_path: Path, require: Callable[[str], None]) -> None:
+    """It says how to use it; the state can be seen and the end asked for from another process."""
+    require("haproxy")
+    process = spawn(tmp_path, "lab", "up", "--servers", "1", "--faults", "0")
+    try:
+        stream = process.stdout
+        assert stream is not None
+        said = [stream.readline() for _ in range(4)]
+        assert "LBSYNC_CONFIG=" in said[1]
+        second = spawn(tmp_path, "lab", "up")
+        assert "already" in second.communicate(timeout=60)[0] or second.returncode == ExitCode.ERROR
+        state = spawn(tmp_path, "lab", "state").communicate(timeout=60)[0]
+        assert "Default Web Site/owa: inherited" in state
+        down = spawn(tmp_path, "lab", "down")
+        assert "It is down" in down.communicate(timeout=60)[0]
+        assert process.wait(timeout=60) == ExitCode.OK
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("no", ExitCode.REFUSED), ("yes", ExitCode.OK)])
+def test_a_person_is_asked(lbsync: Lbsync, rehearsal: Rehearse, tmp_path: Path, answer: str, code: int) -> None:
+    """Only yes will do, and the whole plan stands above the question."""
+    del lbsync
+    farm = rehearsal(servers=1).farm
+    master, slave = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lbsync", "apply"], stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, cwd=tmp_path,
+        )  # fmt: skip
+        os.write(master, f"{answer}\n".encode())
+        told = process.communicate(timeout=120)[0]
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert process.returncode == code, told
+    assert "Only yes will do" in told
+    assert "~ Default Web Site/owa sslFlags" in told
+    changed = farm.servers["EX01"].state.iis.own_ssl_flags("Default Web Site/owa") == "None"
+    assert changed is (answer == "yes")
+
+
+TOML = """version = 1
+[farm]
+name = "contoso"
+[farm.winrm]
+user = "u"
+password = "file:pw"
+[[servers]]
+name = "EX01"
+fqdn = "ex01.contoso.com"
+[publish]
+hosts = ["mail.contoso.test"]
+"""
+
+
+def backstop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> tuple[Backstop, Path]:
+    """One whose systemd is a script that notes what it was asked."""
+    notes = tmp_path / "asked"
+    for name in ("systemd-run", "systemctl"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $@" >> {notes}\n{script}\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    house = House.__new__(House)
+    house.loaded = load(TOML, file=str(tmp_path / "lbsync.toml"), base=tmp_path)
+    screen = Session(as_json=False, quiet=False, state=tmp_path / "state")
+    return Backstop(screen, house, "r1", 600), notes
+
+
+def waiting() -> Recorded:
+    """The moment everything is applied and waits for a word."""
+    run = Run.begin(RunStarted(run_id="r1", plan=Plan(farm="f", basis="b", steps=()), actor="a", host="h", started=NOW))
+    return Recorded(Awaiting(deadline=NOW), run)
+
+
+def test_systemd_stands_by_from_the_moment_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its timer starts lbsync resume a little later than this process would, and is taken away in the end."""
+    timer, notes = backstop(tmp_path, monkeypatch, "exit 0")
+    timer(Recorded(Interrupted(), waiting().run))
+    timer.stop()
+    assert not notes.exists()
+    timer(waiting())
+    timer.stop()
+    first, second = notes.read_text().splitlines()
+    assert "--unit=lbsync-backstop-r1 --on-active=630" in first
+    assert first.endswith(f"-m lbsync resume r1 --config {tmp_path}/lbsync.toml --state {tmp_path}/state")
+    assert second == "systemctl stop lbsync-backstop-r1.timer"
+
+
+def test_a_systemd_that_refuses_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The operator knows that nothing stands by."""
+    timer, _ = backstop(tmp_path, monkeypatch, "exit 1")
+    timer(waiting())
+    timer.stop()
+    assert "lbsync resume" in capsys.readouterr().err
