@@ -5,6 +5,7 @@ Rule of this file: distributing is a plan like any other, applied by the same en
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,6 +71,38 @@ def distribute(  # noqa: PLR0917  # typer calls it by keyword
                 screen.end(ExitCode.ATTENTION if plan.steps else ExitCode.OK)
             agreed(screen, plan, yes=yes)
             carry_out(screen, house, look, plan, None, canary=True)
+
+
+@app.command("request")
+def request(
+    server: Annotated[
+        str | None, typer.Option("--server", help="Where the key is made; default: the first one.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the request to a file.")] = None,
+    config: ConfigFile = None,
+    state: StateFolder = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make a certificate request with an exportable key.
+
+    It is for the published hosts, and stays pending on that server until its answer is imported there; asking again finds it
+    again. Then lbsync cert distribute brings the certificate to every server.
+    """
+    with command(quiet=quiet, state=state) as screen:
+        from lbsync.cli.wiring import open_house
+
+        with open_house(config, screen) as house:
+            names = [one.name for one in house.config.servers]
+            chosen = server or names[0]
+            if chosen not in names:
+                raise house.loaded.fault(f'no server is called "{chosen}"', ("servers",), remedy=", ".join(names))
+            pem, already = house.request_certificate(chosen)
+        words = "was pending already" if already else "is pending now"
+        screen.note(f"The request {words} on {chosen}. Import its answer there: Import-ExchangeCertificate.")
+        if out is None:
+            typer.echo(pem.rstrip())
+        else:
+            out.write_text(f"{pem.rstrip()}\n", encoding="ascii")
 
 
 def _view(look: Look) -> list[RenderableType]:

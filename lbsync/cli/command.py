@@ -73,8 +73,8 @@ def tell(session: Session, error: LbsyncError) -> None:
     problems: tuple[LbsyncError, ...] = getattr(error, "problems", ())
     reasons: tuple[str, ...] = getattr(error, "reasons", ())
     if session.as_json:
-        listed = [_parts(problem) for problem in problems]
-        session.document({"error": {**_parts(error), "problems": listed, "reasons": list(reasons)}})
+        listed = [parts_of(problem) for problem in problems]
+        session.document({"error": {**parts_of(error), "problems": listed, "reasons": list(reasons)}})
     if len(problems) > 1:
         for problem in problems:
             session.fail(problem.message, [("Where", problem.where), ("What to do", problem.remedy)])
@@ -84,7 +84,8 @@ def tell(session: Session, error: LbsyncError) -> None:
     session.fail(error.message, [*parts, ("State now", error.state), ("What to do", error.remedy)])
 
 
-def _parts(error: LbsyncError) -> dict[str, str]:
+def parts_of(error: LbsyncError) -> dict[str, str]:
+    """An error as JSON."""
     return {
         "kind": type(error).__name__,
         "message": error.message,

@@ -20,7 +20,7 @@ def check(config: ConfigFile = None, as_json: AsJson = False, quiet: Quiet = Fal
         validate_settings(loaded)
         farm = loaded.config
         screen.result(
-            f"{loaded.file}: right. {farm.farm.name}: {len(farm.servers)} servers, {len(farm.balancers)} balancers."
+            f"{loaded.file} is right: farm {farm.farm.name}, {len(farm.servers)} server(s), {len(farm.balancers)} balancer(s)."
         )
         screen.document({"file": loaded.file, "farm": farm.farm.name, "valid": True})
 

@@ -5,6 +5,7 @@ Rule of this file: it asks and hands on, and decides nothing about the farm; ``w
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -179,6 +180,24 @@ class House:
     def secret(self, reference: str) -> SecretStr:
         """Resolve a reference of the configuration; hidden everywhere from then on. Raises SecretError."""
         return self._screen.redactor.remember(reference, resolve(reference, base=self.loaded.base))
+
+    def request_certificate(self, server: str) -> tuple[str, bool]:
+        """A certificate request for the published hosts on a server: PKCS#10 as PEM, and whether it was pending before.
+
+        The same hosts find the same pending request again. Raises TargetError, ConfigError.
+        """
+        from lbsync.exchange.certificates import request
+
+        hosts = self.config.publish.hosts
+        name = uuid.uuid5(uuid.NAMESPACE_DNS, " ".join((self.config.farm.name, *hosts)))
+        pem, _, already = request(
+            self._pools[server],
+            tier=self._tier,
+            subject=f"CN={hosts[0]}",
+            domains=hosts,
+            friendly_name=f"lbsync-{name}",
+        )
+        return pem, already
 
     def _file(self) -> FileSource:
         section = self.config.certificate

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lbsync.cli.command import Session, tell
+from lbsync.cli.command import Session, parts_of, tell
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.signals import stopping
 from lbsync.run import Run, RunPhase
@@ -88,7 +88,8 @@ def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: R
 
     path = write_report(screen, ledger, run, story)
     trouble = problem(run, wanted=wanted)
-    screen.document(run_document(run) | {"report": str(path) if path else None})
+    told = {"report": str(path) if path else None, "problem": parts_of(trouble) if trouble else None}
+    screen.document(run_document(run) | told)
     if trouble is None:
         if wanted is RunPhase.APPLIED and run.started.confirm_within_s is not None:
             screen.result("Confirmed: it stays.")

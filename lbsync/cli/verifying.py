@@ -34,6 +34,8 @@ def verify(
 
         story = Story()
         with open_house(config, screen) as house:
+            if not house.config.balancers:
+                raise house.loaded.fault("there is no balancer to look at", (), remedy="add a [[balancers]] table")
             look = house.look()
             seen = look_from_outside(screen, house, look.desired, story)
         screen.result(*proof_view(seen))

@@ -189,3 +189,25 @@ def test_extended_protection_forbids_offload(lbsync: Lbsync, rehearsal: Rehearse
     assert told.code == ExitCode.ATTENTION
     verdicts = {verdict["service"]: verdict for verdict in told.document["services"]}
     assert any(finding["severity"] == "refuse" for finding in verdicts["owa"]["findings"])
+
+
+def test_verify_without_a_balancer(lbsync: Lbsync, rehearsal: Rehearse) -> None:
+    """There is nothing to look at from outside, and that is said."""
+    rehearsal()
+    told = lbsync("verify")
+    assert told.code == ExitCode.ERROR
+    assert "[[balancers]]" in told.err
+
+
+def test_a_certificate_request(lbsync: Lbsync, rehearsal: Rehearse, tmp_path: Path) -> None:
+    """Made once and found again, on the server named; a server that is not there is told."""
+    farm = rehearsal().farm
+    first = lbsync("cert", "request", "--server", "EX02")
+    assert first.code == ExitCode.OK
+    assert "BEGIN NEW CERTIFICATE REQUEST" in first.out
+    assert "is pending now on EX02" in first.err
+    again = lbsync("cert", "request", "--server", "EX02", "--out", "mail.req")
+    assert "was pending already" in again.err
+    assert (tmp_path / "mail.req").read_text() == first.out
+    assert sum(entry.pending for entry in farm.servers["EX02"].state.store.entries.values()) == 1
+    assert lbsync("cert", "request", "--server", "EX09").code == ExitCode.ERROR

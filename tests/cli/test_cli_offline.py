@@ -155,7 +155,7 @@ def test_an_unknown_provider_is_told_at_its_line(lbsync: Lbsync, tmp_path: Path)
 def test_a_right_configuration_is_said_to_be(lbsync: Lbsync, tmp_path: Path) -> None:
     """In words, and as JSON."""
     (tmp_path / "lbsync.toml").write_text(GOOD)
-    assert "right" in lbsync("config", "check").out
+    assert "is right" in lbsync("config", "check").out
     assert lbsync("config", "check", "--json").document["valid"] is True
 
 
