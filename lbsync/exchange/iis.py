@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError, XMLParser
@@ -118,11 +119,13 @@ class IisConfig:
             yield from self.sections.get(path, ())
 
 
+@lru_cache(maxsize=4)
 def read_config(text: str | bytes) -> IisConfig:
     """Read a whole or a pruned applicationHost.config (bytes: UTF-8 or UTF-16 with its mark).
 
     Raises Rejected ``bad_config`` where it is not well-formed, naming the line; ``unsafe_config`` where it declares a
-    document type, which IIS never writes and which could make the reader expand without end.
+    document type, which IIS never writes and which could make the reader expand without end. The last few are remembered:
+    members of a farm are alike, and this is most of what reading a server costs.
     """
     root = _parse(text)
     if root.tag != "configuration":

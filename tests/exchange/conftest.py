@@ -88,6 +88,8 @@ class Double:
     port: int = 0
     ca_pem: str = ""
     address: str = "127.0.0.1"
+    certificate: Path = Path()
+    """Its certificate and key, which its CA would also accept from a client."""
 
     def says(self, answer: object) -> None:
         """Print this as the bootstrap would."""
@@ -136,9 +138,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
         """Say nothing."""
 
+    @property
+    def _credentials(self) -> str:
+        return self.headers.get("Authorization") or ""
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if not (self.headers.get("Authorization") or "").startswith("Basic "):
+        connection = self.connection
+        certified = (
+            isinstance(connection, ssl.SSLSocket) and connection.getpeercert() and "/https/mutual" in self._credentials
+        )
+        if not (self._credentials.startswith("Basic ") or certified):
             answer: Answer = (401, b"", {"WWW-Authenticate": self.double.challenge})
         else:
             answer = self.double.respond(wsman.parse(body))
@@ -175,8 +185,9 @@ def double(tmp_path: Path) -> Iterator[Callable[..., Double]]:
             file.write_bytes(ca.issue(list(names), key="ec256").pem())
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(file)
-            file.unlink()
-            made = Double(ca_pem=ca.root_pem.decode(), address=address)
+            context.load_verify_locations(cadata=ca.root_pem.decode())
+            context.verify_mode = ssl.CERT_OPTIONAL
+            made = Double(ca_pem=ca.root_pem.decode(), address=address, certificate=file)
             handler = type("Handler", (_Handler,), {"double": made})
             server = (_Server6 if ":" in address else _Server)((address, 0), handler)
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

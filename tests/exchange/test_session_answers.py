@@ -31,6 +31,7 @@ class Endpoint(Protocol):
     stdin: list[bytes]
     closed: int
     port: int
+    certificate: Path
 
     def says(self, answer: object) -> None:
         """Print this as the bootstrap would."""
@@ -215,6 +216,40 @@ def test_a_package_that_is_missing(double: Start, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("winrm.transport.HAVE_CREDSSP", False)
     with pytest.raises(ConfigError, match=r"lbsync\[credssp\]"):
         call(double(), transport="credssp")
+
+
+def test_a_client_certificate_logs_in(double: Start) -> None:
+    """The transport certificate presents it on the connection, for every message; nobody's password is asked for."""
+    server = double()
+    server.says({"ok": True, "result": RESULT})
+    file = server.certificate
+    fields: dict[str, Any] = {"transport": "certificate", "certificate_file": file, "key_file": file}
+    assert call(server, user="", password=no_password, **fields) == RESULT
+    server.answer = lambda _message: (401, b"", {})
+    with pytest.raises(Denied, match="the certificate"):
+        call(server, user="", password=no_password, **fields)
+
+
+def no_password() -> str:
+    """Nothing: a certificate needs none."""
+    return ""
+
+
+def test_a_ca_file_with_comments_in_any_language(double: Start, tmp_path: Path) -> None:
+    """What stands between the certificates of a CA file is nobody's concern."""
+    server = double()
+    server.says({"ok": True, "result": RESULT})
+    file = tmp_path / "ca.pem"
+    file.write_text(f"# Główny urząd, Főtanúsítvány, \u8a8d\u8a3c\n{server.settings().ca_pem}", encoding="utf-8")
+    assert call(server, ca_pem=None, ca_file=file) == RESULT
+
+
+def test_a_login_that_is_gone_midway(double: Start) -> None:
+    """With Basic every message carries the login, so a 401 later on is a verdict as well as the first one."""
+    server = double()
+    server.answer = lambda message: (401, b"", {}) if message.action == "Command" else None
+    with pytest.raises(Denied):
+        call(server)
 
 
 def test_ipv6(double: Start) -> None:

@@ -26,6 +26,7 @@ from lbsync.exchange.session.gate import LoginGate
 from lbsync.exchange.session.settings import SessionSettings
 
 if TYPE_CHECKING:
+    from lbsync.exchange.session.envelopes import Output
     from lbsync.exchange.session.wire import Wire
 
 T = TypeVar("T")
@@ -67,12 +68,21 @@ class Shell:
     def _output(self, script: ScriptName, command: str) -> tuple[bytes, int]:
         pieces: list[bytes] = []
         while time.monotonic() < self._ends:
-            answer = self._wire.receive(self._shell, command, self._ends)
+            answer = self._received(script, command)
             if answer is None:
                 continue
             pieces.append(answer.stdout)
             if answer.ended:
                 return b"".join(pieces), answer.code
+        raise failures.deadline_passed(self._settings, script, self._deadline_s)
+
+    def _received(self, script: ScriptName, command: str) -> Output | None:
+        try:
+            return self._wire.receive(self._shell, command, self._ends)
+        except Unreachable as error:
+            if error.code != Code.CONNECTION or time.monotonic() < self._ends:
+                raise
+        # A server too busy to say "nothing yet" in time: what ended was our patience, not the connection.
         raise failures.deadline_passed(self._settings, script, self._deadline_s)
 
 
@@ -245,7 +255,8 @@ def _script_error(settings: SessionSettings, script: ScriptName, error: Mapping[
         return Denied(
             message,
             where=settings.name,
-            remedy="check that the account is local administrator there and has the Exchange roles that docs/rights.md lists",
+            remedy="the account must be local administrator there; for Exchange cmdlets it also needs the role groups "
+            "Server Management and View-Only Organization Management",
             code=code,
         )
     return Rejected(message, where=settings.name, code=code)

@@ -12,11 +12,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from requests import PreparedRequest, Request, Session
+from requests import PreparedRequest, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from winrm.transport import Transport
 
 from lbsync.errors import ConfigError
 from lbsync.exchange.session.settings import SessionSettings
@@ -30,12 +29,20 @@ def _context(ca_pem: str | None, certificate_file: Path | None, key_file: Path |
     return context
 
 
+@lru_cache(maxsize=8)
+def _ca_text(path: Path, _changed_ns: int, _size: int) -> str:
+    # CA files carry comments in any language; what counts is ASCII.
+    return path.read_text(encoding="utf-8", errors="replace").encode("ascii", "replace").decode("ascii")
+
+
 def tls_context(settings: SessionSettings) -> ssl.SSLContext:
     """The verifying context of a server's CA, the same object for equal settings. Raises ConfigError for an unusable CA."""
     ca_pem = settings.ca_pem
     try:
         if ca_pem is None and settings.ca_file is not None:
-            ca_pem = settings.ca_file.read_text(encoding="ascii")
+            # A system's CA file has some hundred kilobytes: it is read once, and again when it changed.
+            stat = settings.ca_file.stat()
+            ca_pem = _ca_text(settings.ca_file, stat.st_mtime_ns, stat.st_size)
         if settings.transport == "certificate":
             return _context(ca_pem, settings.certificate_file, settings.key_file)
         return _context(ca_pem, None, None)
@@ -94,6 +101,10 @@ class Adapter(HTTPAdapter):
         cert: object = None,  # noqa: ARG002
     ) -> HTTPConnectionPool:
         """The one pool of connections of this session, to the configured address whatever the URL's host says."""
+        return self.connections()
+
+    def connections(self) -> HTTPConnectionPool:
+        """The one pool of connections of this session."""
         settings, found = self._settings, self._connections
         if found is None:
             found = self._connections = self.poolmanager.connection_from_host(
@@ -118,29 +129,6 @@ class Adapter(HTTPAdapter):
         """Do nothing: the shared context verifies chain and name; the base class would load a CA file per connection."""
 
 
-class LeanTransport(Transport):
-    """pywinrm's transport, preparing a request once per session and then only changing its body.
-
-    Preparing (cookies, hooks, headers, URL) costs about as much as sending. Not for kerberos and credssp, which put a token
-    of its own into each request, nor for sealed messages: these go pywinrm's way.
-    """
-
-    _template: PreparedRequest | None = None
-
-    def send_message(self, message: str | bytes) -> bytes:
-        """Send one SOAP message; the answer's body. Raises as pywinrm's does."""
-        if self.encryption or self.auth_method not in {"ntlm", "basic", "certificate"}:
-            return super().send_message(message)
-        session = self.build_session()
-        if self._template is None:
-            self._template = session.prepare_request(Request("POST", self.endpoint, data=b""))
-        request = self._template.copy()
-        request.body = message.encode() if isinstance(message, str) else message
-        request.headers["Content-Length"] = str(len(request.body))
-        response = self._send_message_request(session, request)
-        return self._get_message_response_text(response)
-
-
 def prepare(session: Session, settings: SessionSettings) -> Adapter:
     """Make pywinrm's session ours: our adapter for every URL, no proxy, nothing read from the environment."""
     adapter = Adapter(settings)
@@ -151,4 +139,6 @@ def prepare(session: Session, settings: SessionSettings) -> Adapter:
     session.max_redirects = 0
     host = f"[{settings.tls_name}]" if ":" in settings.tls_name else settings.tls_name
     session.headers["Host"] = f"{host}:{settings.port}"
+    session.headers.pop("Accept", None)
+    session.headers.pop("Accept-Encoding", None)
     return adapter

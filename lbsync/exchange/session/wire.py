@@ -12,10 +12,11 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import requests
 from spnego.exceptions import SpnegoError
+from urllib3.exceptions import HTTPError
 from winrm.exceptions import (
     InvalidCredentialsError,
     WinRMError,
@@ -29,8 +30,8 @@ from lbsync.errors import ConfigError, Denied, LbsyncError, Unreachable
 from lbsync.exchange.session import envelopes, failures
 from lbsync.exchange.session.envelopes import Output
 from lbsync.exchange.session.gate import LoginGate
+from lbsync.exchange.session.lean import LeanTransport, LoginGone
 from lbsync.exchange.session.settings import SessionSettings
-from lbsync.exchange.session.transport import Adapter, LeanTransport, prepare
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Wire:
         self._settings = settings
         self._gate = gate
         self._protocol: Protocol | None = None
-        self._adapter: Adapter | None = None
+        self._transport: LeanTransport | None = None
         self._authenticated = False
 
     def open_shell(self, ends: float) -> str:
@@ -99,9 +100,9 @@ class Wire:
 
     def drop(self) -> None:
         """Close the connection and forget the login."""
-        protocol, self._protocol, self._adapter, self._authenticated = self._protocol, None, None, False
-        if protocol is not None:
-            protocol.transport.close_session()
+        transport, self._transport, self._protocol, self._authenticated = self._transport, None, None, False
+        if transport is not None:
+            transport.close_session()
 
     def _ask(self, write: Callable[[int], str], read: Callable[[bytes], T], ends: float) -> T:
         """Carry out one message, with a login before it where there is none."""
@@ -145,6 +146,8 @@ class Wire:
             WinRMTransportError,
             WinRMOperationTimeoutError,
             SpnegoError,
+            LoginGone,
+            HTTPError,
             OSError,
             *_GARBLED,
         ) as error:
@@ -156,37 +159,22 @@ class Wire:
         left = max(ends - time.monotonic(), 1.0)
         operation_s = int(min(settings.operation_timeout_s, left)) or 1
         timeouts = (min(settings.connect_timeout_s, left), min(operation_s + _LONGER_THAN_OPERATION_S, left + 1.0))
-        if self._protocol is None:
+        if self._protocol is None or self._transport is None:
             # The protocol reads faults; logging in and sending is the transport's, which alone is given the password.
-            self._protocol = protocol = Protocol(settings.endpoint, username="-", password="", proxy=None)
-            protocol.transport = transport = LeanTransport(
-                endpoint=settings.endpoint,
-                auth_method=settings.transport,
-                username=settings.user,
-                password=settings.password(),
-                service="HTTP",
-                cert_pem=str(settings.certificate_file or ""),
-                cert_key_pem=str(settings.key_file or ""),
-                ca_trust_path=cast("str", None),  # documented as "no path"; the adapter's context verifies
-                kerberos_hostname_override=settings.tls_name,
-                # Sealing is set up below, once the connection is ours; "never" only means "not by itself".
-                message_encryption="never",
-                proxy=None,
-            )
-            session = transport.build_session()
-            self._adapter = prepare(session, settings)
-            self._limit(protocol, operation_s, timeouts)
+            self._protocol = Protocol(settings.endpoint, username="-", password="", proxy=None)
+            self._protocol.transport = self._transport = LeanTransport(settings)
+            self._transport.limit(*timeouts)
+            session = self._transport.build_session()
             if settings.seals:
-                transport.setup_encryption(session)
-        self._limit(self._protocol, operation_s, timeouts)
+                self._transport.setup_encryption(session)
+        self._protocol.operation_timeout_sec = operation_s
+        self._transport.limit(*timeouts)
         return self._protocol
 
-    @staticmethod
-    def _limit(protocol: Protocol, operation_s: int, timeouts: tuple[float, float]) -> None:
-        protocol.operation_timeout_sec = operation_s
-        # pywinrm hands it to requests, which takes (connect, read); its annotation knows one number only.
-        transport: Any = protocol.transport
-        transport.read_timeout_sec = timeouts
+    def _opened(self) -> int | None:
+        """How many connections this session has opened; ``None`` before there is a session."""
+        adapter = None if self._transport is None else self._transport.adapter
+        return None if adapter is None else adapter.opened
 
     def _translated(self, error: Exception) -> LbsyncError | _Torn:
         settings = self._settings
@@ -203,12 +191,12 @@ class Wire:
                 return self._broken(error)
 
     def _broken(self, error: Exception) -> LbsyncError | _Torn:
-        if isinstance(error, PermissionError | KeyError | SpnegoError):
+        if isinstance(error, LoginGone | PermissionError | KeyError | SpnegoError):
             # requests_ntlm met no challenge in the middle of a login; or a sealed message came under another key.
             return _Torn()
-        if isinstance(error, OSError):  # requests' own exceptions are OSErrors too
+        if isinstance(error, OSError | HTTPError):  # requests' exceptions are OSErrors, urllib3's are HTTPErrors
             return failures.connection_failed(self._settings, error)
-        if isinstance(error, WinRMError) and self._adapter is None:
+        if isinstance(error, WinRMError) and self._opened() is None:
             return failures.missing_extra(self._settings)
         return failures.garbled(self._settings, error)
 
@@ -219,7 +207,7 @@ class Wire:
             return ConfigError(str(error), where=self._settings.name)  # pywinrm found user or password missing
         if self._settings.transport in {"basic", "certificate"}:
             return failures.login_rejected(self._settings)
-        if self._authenticated or (self._adapter is not None and self._adapter.opened > 1):
+        if self._authenticated or (self._opened() or 0) > 1:
             return _Torn()
         if "Authorization" not in response.request.headers:
             return failures.not_offered(self._settings, response.headers.get("WWW-Authenticate", ""))
