@@ -22,6 +22,7 @@ from lbsync_haproxy.host_view import buffer_size
 from lbsync_haproxy.layout import body_of, leaf_of, pem_name, seal, seal_of
 from lbsync_haproxy.pools import map_key, parse_map_body, pool_name
 from lbsync_haproxy.runtime import wait_for
+from lbsync_haproxy.tidy import tidy
 
 _COMMAND_ROOM = 512
 """Bytes of a Runtime API command besides its payload: the name of the certificate, separators, HAProxy's own reserve."""
@@ -66,6 +67,7 @@ def switch_certificate(device: Device, leaf: Fingerprint) -> Receipt:
     """Serve an installed certificate: memory first, since HAProxy judges it there, then the live link. Raises TargetError."""
     name = device.home.live
     pem, thumbprint = installed_pem(device.host, device.home, leaf)
+    device.runtime.abandon_own(name)
     running = device.look()
     if not running.loaded:
         raise Rejected(
@@ -114,6 +116,7 @@ def switch_mode(device: Device, service: Service, mode: Mode) -> Receipt:
 
     Raises Rejected where the pool is not there, or is down while the present one is up; TargetError.
     """
+    tidy(device)
     pool, key = pool_name(service, mode), map_key(service)
     _refuse_dead_pool(device, pool, key)
     text = read_text(device.host, device.home, layout.MAP)
@@ -216,6 +219,7 @@ def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
 
 def mark(device: Device, marker: str) -> Receipt:
     """Leave the run marker. Raises Rejected where another run's is there, TargetError."""
+    tidy(device)
     there = read_marker(device.host, device.home)
     if there == marker:
         return Receipt(summary="the run marker is there already")
@@ -232,6 +236,7 @@ def mark(device: Device, marker: str) -> Receipt:
 
 def unmark(device: Device, marker: str) -> Receipt:
     """Remove the run marker if it is this one; another run's stays. Raises TargetError."""
+    tidy(device)
     there = read_marker(device.host, device.home)
     if there != marker:
         return Receipt(summary="the run marker is not there" if there is None else "kept another run's marker")

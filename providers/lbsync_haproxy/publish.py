@@ -19,6 +19,7 @@ from lbsync_haproxy.disk import installed_pem, read_text
 from lbsync_haproxy.layout import body_of, leaf_of, pem_name, seal_of
 from lbsync_haproxy.pools import parse_map_body
 from lbsync_haproxy.render import staged
+from lbsync_haproxy.tidy import clear_trial, tidy
 
 Files = Mapping[str, str | None]
 
@@ -29,6 +30,7 @@ def write_files(device: Device, files: Files, live: Fingerprint | None, structur
     ``structure`` is the digest HAProxy then reports, ``None`` when nothing of ours shall run. Raises TargetError; unless it
     says otherwise everything is then as it was.
     """
+    tidy(device)
     before = {name: read_text(device.host, device.home, name) for name in layout.TEXT_FILES}
     before_live = leaf_of(device.host.read_link(device.home.live))
     _refuse_edited(device, before)
@@ -103,15 +105,7 @@ def _try(device: Device, files: Files, live: Fingerprint | None) -> tuple[str, .
             device.host.write_file(f"{place}/{name}", text.encode(), mode=0o600, durable=False)
         return device.check_configuration(place)
     finally:
-        clear_staging(device)
-
-
-def clear_staging(device: Device) -> None:
-    """Remove what a trial left. Raises TargetError."""
-    place = device.home.staging
-    for name in device.host.list_directory(place) or ():
-        device.host.remove(f"{place}/{name}")
-    device.host.remove_directory(place)
+        clear_trial(device)
 
 
 def _place(device: Device, files: Files, live: Fingerprint | None) -> None:

@@ -106,6 +106,11 @@ class Runtime:
             said = " ".join(answer.split())
             raise Rejected(f"HAProxy refused set server: {said}", where=self._path, code="set_server")
 
+    def abandon_own(self, name: str) -> None:
+        """Abort a transaction on our own certificate, which only a killed run of ours can have left."""
+        if name in wire.open_transactions(self.ask("show ssl cert")):
+            self.ask(f"abort ssl cert {name}")
+
     def swap_certificate(self, name: str, pem: bytes, thumbprint: str) -> None:
         """Replace a loaded certificate in memory; what is in doubt is aborted. Raises Rejected, with nothing changed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from lbsync.changes import Drain, InstallCertificate, Publish, SwitchCertificate, SwitchMode, Undrain
+from lbsync.changes import Drain, InstallCertificate, Mark, Publish, SwitchCertificate, SwitchMode, Undrain
 from lbsync.errors import Rejected
 from lbsync.model import Action, Check, Mode
 from lbsync.services import ALL_SERVICES, SERVICES, Service
 from lbsync.testing.ca import TestCA
+from lbsync.testing.haproxy import free_port
 from lbsync.testing.load import Load, LoadSpec
 
 BRIDGED = dict.fromkeys(SERVICES, Mode.BRIDGE)
@@ -212,22 +214,64 @@ def info(bench: Any, name: str) -> str:
     return next((value for key, _, value in pairs if key == name), "")
 
 
-def test_an_open_transaction_of_somebody_is_not_touched(published: Any) -> None:
+def test_an_open_transaction_of_somebody_is_not_touched(make_bench: Any, tmp_path: Path) -> None:
     """HAProxy 2.6 would write our certificate into theirs: the switch is refused and the old one served on."""
-    other = published.haproxy.owned / "certs" / f"{published.first.fingerprint}.pem"
-    pem = other.read_bytes().decode()
+    theirs = tmp_path / "theirs.pem"
+    address = f"127.{random.randint(1, 250)}.0.1"  # noqa: S311 -- nobody else's, most likely
+    bench = make_bench(
+        extra=f"frontend theirs\n    bind {address}:{free_port(address)} ssl crt {theirs}\n", start=False
+    )
+    theirs.write_bytes(bench.first.pem())
+    bench.haproxy.start()
+    bench.publish()
+    answer = bench.haproxy.ask(f"set ssl cert {theirs} <<\n{bench.first.pem().decode()}")
+    assert "Transaction created" in answer
+    with bench.open() as provider:
+        bench.apply(provider, InstallCertificate(leaf=bench.second.fingerprint))
+        with pytest.raises(Rejected) as caught:
+            bench.apply(provider, SwitchCertificate(before=bench.first.fingerprint, after=bench.second.fingerprint))
+    assert caught.value.code == "transaction_open"
+    assert "abort ssl cert" in caught.value.remedy
+    assert bench.served() == bench.first.fingerprint
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_transaction_that_a_killed_run_left_is_taken_over(published: Any, back: bool) -> None:
+    """Forwards and backwards: our own name is nobody else's."""
     live = published.haproxy.owned / "certs" / "live.pem"
-    answer = published.haproxy.ask(f"set ssl cert {live} <<\n{pem}")
+    answer = published.haproxy.ask(f"set ssl cert {live} <<\n{published.second.pem().decode()}")
     assert "Transaction created" in answer
     with published.open() as provider:
         published.apply(provider, InstallCertificate(leaf=published.second.fingerprint))
-        with pytest.raises(Rejected) as caught:
-            published.apply(
-                provider, SwitchCertificate(before=published.first.fingerprint, after=published.second.fingerprint)
-            )
-    assert caught.value.code == "transaction_open"
-    assert "abort ssl cert" in caught.value.remedy
-    assert published.served() == published.first.fingerprint
+        change = SwitchCertificate(before=published.first.fingerprint, after=published.second.fingerprint)
+        (step,) = provider.lower(change, provider.observe(ALL_SERVICES))
+        provider.perform(step.undo if back else step.do, published.materials)
+    assert "*" not in published.haproxy.ask("show ssl cert")
+    assert published.served() == (published.first if back else published.second).fingerprint
+
+
+def test_what_a_killed_run_left_is_removed_by_the_way_back(published: Any) -> None:
+    """Half-written files and trials, by whatever is performed next; nothing but lbsync's own names is touched."""
+    owned, before = published.haproxy.owned, published.files()
+
+    def leave() -> None:
+        (owned / ".check").mkdir()
+        for name in (".check/exchange.cfg", ".check/.exchange.map.lbsync-tmp", ".exchange.map.lbsync-tmp"):
+            (owned / name).write_text("half")
+        (owned / "certs" / ".live.pem.lbsync-tmp").symlink_to("x")
+        (owned / ".run-marker.lbsync-tmp").write_text("half")
+
+    with published.open() as provider:
+        seen = provider.observe(ALL_SERVICES)
+        for change in (
+            Publish(leaf=published.first.fingerprint, modes=BRIDGED),
+            SwitchMode(service=Service.OWA, before=Mode.BRIDGE, after=Mode.OFFLOAD),
+            Mark(marker="run", present=True),
+        ):
+            leave()
+            (step,) = provider.lower(change, seen)
+            provider.perform(step.undo, published.materials)
+            assert published.files() == before
 
 
 def test_a_certificate_that_haproxy_refuses_leaves_the_old_one(published: Any) -> None:
