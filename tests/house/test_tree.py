@@ -12,7 +12,7 @@ _FORBIDDEN = {
     "the address of a package registry": re.compile(r"p[y]pi\.org|p[y]thonhosted|n[p]mjs\.org|index-url[ =]+\S*://"),
     "work left open": re.compile(r"# ?(?:T[O]DO|F[I]XME|X[X]X)\b"),
 }
-_LONGEST, _LONGEST_TEST = 350, 450
+_LONGEST, _LONGEST_TEST = 350, 500
 
 
 def _text(path: Path) -> str | None:
