@@ -17,7 +17,7 @@ from lbsync.cli.house import DIRECTORY, House
 from lbsync.cli.logs import details
 from lbsync.cli.opening import open_config, validate_settings
 from lbsync.cli.settings import with_secrets
-from lbsync.config import Loaded
+from lbsync.config import Loaded, tls_names
 from lbsync.exchange.farm import FarmTarget
 from lbsync.exchange.server import ServerTarget
 from lbsync.exchange.session import SessionPool, SessionSettings, open_pools
@@ -99,13 +99,14 @@ def _path(loaded: Loaded, written: str | None) -> Path | None:
 
 def _spec(loaded: Loaded, name: str) -> BalancerSpec:
     config = loaded.config
+    names = tls_names(config)
     members = tuple(
         Member(
             name=server.name,
             address=server.address or server.fqdn,
             http_port=server.http_port,
             https_port=server.https_port,
-            tls_name=server.tls_name or server.fqdn,
+            tls_name=names[server.name],
         )
         for server in config.servers
     )

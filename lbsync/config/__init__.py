@@ -16,7 +16,7 @@ from lbsync.config.sections import (
     ServerSection,
     WinrmSection,
 )
-from lbsync.config.wish import Leaf, desired, modes
+from lbsync.config.wish import Leaf, desired, modes, tls_names
 
 __all__ = [
     "BalancerSection",
@@ -31,4 +31,5 @@ __all__ = [
     "load",
     "modes",
     "schema",
+    "tls_names",
 ]

@@ -111,7 +111,7 @@ class ServerSection(Section):
     address: Text | None = None
     """Where it is reached; default: fqdn."""
     tls_name: Host | None = None
-    """The name that balancers verify on its IIS certificate when they bridge; default: fqdn."""
+    """The name that balancers verify on its IIS certificate when they bridge; default: the first of publish.hosts."""
     http_port: Port = 80
     """IIS, plain."""
     https_port: Port = 443

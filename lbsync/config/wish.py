@@ -33,13 +33,22 @@ def modes(section: ModesSection) -> dict[Service, Mode]:
     return wanted
 
 
+def tls_names(config: Config) -> dict[str, str]:
+    """By server: the name that balancers verify when they bridge.
+
+    All members share a certificate that names the hosts clients use and rarely the servers themselves, so the first of
+    those is the default.
+    """
+    return {server.name: server.tls_name or config.publish.hosts[0] for server in config.servers}
+
+
 def desired(config: Config, leaf: Leaf) -> Desired:
     """The farm as the configuration wants it."""
     return Desired(
         farm=config.farm.name,
         modes=modes(config.modes),
         hosts=config.publish.hosts,
-        tls_names={server.name: server.tls_name or server.fqdn for server in config.servers},
+        tls_names=tls_names(config),
         leaf=leaf.info,
         leaf_exportable=leaf.exportable,
         leaf_problem=leaf.problem,

@@ -103,7 +103,7 @@ def test_what_is_wanted_carries_limits_and_outlook_anywhere() -> None:
     extra = '[limits]\nmax_unavailable = 2\nparallel = 3\n[outlook_anywhere]\ninternal_hostname = ""\n'
     config = load(GOOD + extra + 'iis_authentication = ["Ntlm"]\n').config
     wish = desired(config, Leaf(None, problem="no leaf"))
-    assert wish.tls_names == {"EX01": "ex01.contoso.com"}
+    assert wish.tls_names == {"EX01": "mail.contoso.com"}
     assert wish.limits.max_unavailable == 2
     assert wish.outlook_anywhere.internal_hostname == ""
     assert wish.outlook_anywhere.external_hostname is None
