@@ -328,6 +328,18 @@ def test_nobody_listens(lab: Lab, pool: Pool) -> None:
     assert caught.value.code == "connection"
 
 
+def test_dead_servers_do_not_hold_up_the_first_login(lab: Lab, pool: Pool) -> None:
+    """While somebody's first login is under way, a server where nobody listens is told at once, not after it."""
+    farm = lab(servers=2)
+    gate = LoginGate()
+    dead = pool(farm, "EX02", gate=gate)
+    farm._management.run(farm.servers["EX02"].winrm.http.stop())  # pyright: ignore[reportPrivateUsage]
+    with gate.login(), ThreadPoolExecutor(1) as threads:  # the first login is still under way
+        error = threads.submit(dead.call, "read-flags", FLAGS).exception(timeout=20)
+    assert isinstance(error, Unreachable)
+    assert error.code == "connection"
+
+
 def test_the_environment_is_not_asked(lab: Lab, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxies and CA files of the environment change nothing."""
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY"):
@@ -374,7 +386,7 @@ def test_no_connection_is_left(lab: Lab, pool: Pool, tls: bool) -> None:
             gone.wait(0.02)
     finally:
         gc.enable()
-    assert server.accepted == 3
+    assert server.accepted >= 3
     assert server.open_connections == 0
 
 

@@ -9,6 +9,7 @@ InvalidCredentialsError.
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -123,6 +124,8 @@ class Wire:
         raise failures.login_torn(self._settings)
 
     def _logged_in(self, write: Callable[[int], str], read: Callable[[bytes], T], ends: float) -> T:
+        if not self._gate.proven:
+            self._knock(ends)
         with self._gate.login():
             try:
                 answer = self._carry(write, read, ends)
@@ -134,6 +137,19 @@ class Wire:
             self._authenticated = True
             self._gate.prove()
             return answer
+
+    def _knock(self, ends: float) -> None:
+        """See that somebody listens, before standing in line for the first login: a dead server must not hold up the line."""
+        settings = self._settings
+        wait_s = min(settings.connect_timeout_s, max(ends - time.monotonic(), 1.0))
+        failure: LbsyncError
+        try:
+            socket.create_connection((settings.address, settings.port), timeout=wait_s).close()
+        except OSError as error:
+            failure = failures.connection_failed(settings, error)
+        else:
+            return
+        raise failure
 
     def _carry(self, write: Callable[[int], str], read: Callable[[bytes], T], ends: float) -> T:
         # The error is raised outside the handler, so that no request or response (their headers hold tokens) hangs on it.
