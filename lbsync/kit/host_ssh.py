@@ -14,16 +14,19 @@ import shlex
 import stat as stat_module
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import paramiko
 
 from lbsync.errors import Denied, Rejected, Unreachable
 from lbsync.kit.host import Completed, FileStatus, SshSettings, refusal, staging_name
 from lbsync.kit.host_local import kind_of
+from lbsync.kit.ssh_channel import converse, open_session
+from lbsync.kit.ssh_files import own, rename_if_absent, unlink
+from lbsync.kit.ssh_login import Refuse, connection_error
 
 _RELAY: Final = """\
 import socket, sys
@@ -46,18 +49,6 @@ except (BrokenPipeError, ConnectionResetError):
 """
 _NOT_FOUND = 127
 _SOCAT_SPECIAL = frozenset(",:!\"'\\()[]{}")
-
-
-class UnknownHostKey(paramiko.SSHException):
-    """The host's key stands in no known_hosts file."""
-
-
-class _Refuse(paramiko.RejectPolicy):
-    """paramiko's RejectPolicy with an error class of its own, so that nobody reads its text."""
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> NoReturn:  # noqa: ARG002 -- paramiko's signature
-        """Refuse, always."""
-        raise UnknownHostKey(f"{hostname} offered {key.get_name()} {key.fingerprint}")
 
 
 class SshHost:
@@ -99,17 +90,17 @@ class SshHost:
         uid, gid = self._id("-u", owner), self._group(group)
         try:
             with self._files(path, "write the file") as sftp:
-                _unlink(sftp, temporary)
+                unlink(sftp, temporary)
                 with sftp.open(temporary, "wbx") as file:
                     file.chmod(0o600)  # still empty: nothing is there to be read before this
-                    _own(sftp, temporary, uid, gid)
+                    own(sftp, temporary, uid, gid)
                     file.chmod(mode)
                     file.write(data)
             if durable:
                 self._sync(temporary)
             with self._files(path, "write the file") as sftp:
                 if exclusive:
-                    _rename_if_absent(sftp, temporary, path)
+                    rename_if_absent(sftp, temporary, path)
                 else:
                     sftp.posix_rename(temporary, path)
             if durable:
@@ -123,8 +114,8 @@ class SshHost:
     def remove(self, path: str) -> None:
         """See ``Host.remove``."""
         with self._files(path, "remove the file") as sftp:
-            _unlink(sftp, staging_name(path))
-            _unlink(sftp, path)
+            unlink(sftp, staging_name(path))
+            unlink(sftp, path)
 
     def make_directory(
         self, path: str, *, mode: int = 0o755, owner: str | None = None, group: str | None = None
@@ -139,7 +130,7 @@ class SshHost:
         with self._files(path, "create the directory") as sftp:
             sftp.mkdir(path, mode)
             sftp.chmod(path, mode)  # the server's umask may have taken bits away
-            _own(sftp, path, uid, gid)
+            own(sftp, path, uid, gid)
 
     def remove_directory(self, path: str) -> None:
         """See ``Host.remove_directory``."""
@@ -183,7 +174,7 @@ class SshHost:
         """See ``Host.symlink``."""
         temporary = staging_name(path)
         with self._files(path, "point the link") as sftp:
-            _unlink(sftp, temporary)
+            unlink(sftp, temporary)
             sftp.symlink(target, temporary)
             sftp.posix_rename(temporary, path)
         self._sync(path.rpartition("/")[0] or "/")
@@ -232,7 +223,7 @@ class SshHost:
         settings, where = self._settings, f"{self.name}:{self._settings.port}"
         known = Path(settings.known_hosts or "~/.ssh/known_hosts").expanduser()
         client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(_Refuse())
+        client.set_missing_host_key_policy(Refuse())
         try:
             client.load_system_host_keys(str(known))
         except OSError as error:
@@ -257,7 +248,7 @@ class SshHost:
         except BaseException as error:
             client.close()
             if isinstance(error, (paramiko.SSHException, OSError, EOFError, ValueError)):
-                raise _connection_error(error, where, str(known)) from error
+                raise connection_error(error, where, str(known)) from error
             raise
         return client
 
@@ -280,7 +271,7 @@ class SshHost:
         client = self._connected()
         if self._sftp is None:
             if self._settings.sudo:
-                channel = _open_session(client, self._settings.connect_timeout_s)
+                channel = open_session(client, self._settings.connect_timeout_s)
                 channel.exec_command(shlex.join(["sudo", "-n", "--", self._settings.sftp_server]))
                 self._sftp = paramiko.SFTPClient(channel)
             else:
@@ -294,11 +285,11 @@ class SshHost:
         prefix = ["sudo", "-n", "--"] if self._settings.sudo else []
         deadline = time.monotonic() + timeout_s
         try:
-            channel = _open_session(self._connected(), self._settings.connect_timeout_s)
+            channel = open_session(self._connected(), self._settings.connect_timeout_s)
             with channel:
                 channel.settimeout(timeout_s)
                 channel.exec_command(shlex.join([*prefix, *argv]))
-                return _converse(channel, data, deadline)
+                return converse(channel, data, deadline)
         except TimeoutError as error:
             raise Unreachable(f"{argv[0]} did not end within {timeout_s:g} s", where=self.name) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
@@ -329,118 +320,10 @@ class SshHost:
 
     def _discard(self, temporary: str) -> None:
         with self._files(temporary, "remove the file") as sftp:
-            _unlink(sftp, temporary)
+            unlink(sftp, temporary)
 
     def _is_full(self, path: str) -> bool:
         """A full disk, found by df since SFTP does not say it."""
         done = self._execute(["df", "-Pk", path.rpartition("/")[0] or "/"], b"", 30)
         last = done.stdout.decode(errors="replace").splitlines()[-1:]
         return done.rc == 0 and bool(last) and last[0].split()[3:4] == ["0"]
-
-
-def _open_session(client: paramiko.SSHClient, timeout_s: float) -> paramiko.Channel:
-    transport = client.get_transport()
-    if transport is None:
-        raise EOFError("the connection is closed")
-    return transport.open_session(timeout=timeout_s)
-
-
-def _connection_error(error: Exception, where: str, known: str) -> Denied | Unreachable:
-    if isinstance(error, paramiko.BadHostKeyException):
-        return Denied(
-            "the host's key is not the one in known_hosts: another machine answers, or the host was set up anew",
-            where=where,
-            state="no login was tried",
-            remedy=f"find out why; only then replace its line in {known}",
-            code="host_key_changed",
-        )
-    if isinstance(error, UnknownHostKey):
-        return Denied(
-            f"the host's key is not in known_hosts ({error})",
-            where=where,
-            state="no login was tried",
-            remedy=f"obtain the host's key in a way you trust and add it to {known}",
-            code="unknown_host_key",
-        )
-    if isinstance(error, (paramiko.AuthenticationException, paramiko.PasswordRequiredException)):
-        return Denied(
-            "the SSH login was rejected",
-            where=where,
-            remedy="check user and key_file; keys with a passphrase must be in the agent",
-            code="ssh_login",
-        )
-    if isinstance(error, (FileNotFoundError, PermissionError, ValueError)):
-        return Denied(f"the SSH key cannot be used: {error}", where=where, remedy="check key_file", code="ssh_key")
-    return Unreachable(
-        f"no SSH connection: {error}", where=where, remedy="check that sshd runs there and is not filtered"
-    )
-
-
-def _converse(channel: paramiko.Channel, data: bytes, deadline: float) -> Completed:
-    """Feed a command and collect what it says, all at once so that neither side can block the other."""
-    errors = bytearray()
-    threads = [
-        threading.Thread(target=_feed, args=(channel, data), daemon=True),
-        threading.Thread(target=_collect, args=(channel.recv_stderr, errors), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    output = bytearray()
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        channel.settimeout(left)
-        part = channel.recv(65536)
-        if not part:
-            break
-        output += part
-    if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
-        raise TimeoutError
-    rc = channel.recv_exit_status()
-    if rc == -1:
-        raise EOFError("the command ended without an exit status")
-    threads[1].join(max(0.1, deadline - time.monotonic()))
-    return Completed(rc, bytes(output), bytes(errors))
-
-
-def _feed(channel: paramiko.Channel, data: bytes) -> None:
-    try:
-        channel.sendall(data)
-        channel.shutdown_write()
-    except (OSError, EOFError, paramiko.SSHException):
-        return  # the command ended without reading it all; its exit status tells
-
-
-def _collect(receive: Callable[[int], bytes], into: bytearray) -> None:
-    try:
-        while part := receive(65536):
-            into += part
-    except (OSError, EOFError, paramiko.SSHException):
-        return  # the main thread meets the same error and reports it
-
-
-def _unlink(sftp: paramiko.SFTPClient, path: str) -> None:
-    try:
-        sftp.remove(path)
-    except FileNotFoundError:
-        return
-
-
-def _own(sftp: paramiko.SFTPClient, path: str, uid: int | None, gid: int | None) -> None:
-    if uid is None and gid is None:
-        return
-    now = sftp.stat(path)
-    sftp.chown(path, now.st_uid or 0 if uid is None else uid, now.st_gid or 0 if gid is None else gid)
-
-
-def _rename_if_absent(sftp: paramiko.SFTPClient, temporary: str, path: str) -> None:
-    """OpenSSH's plain rename links, then unlinks: it fails where the new name exists."""
-    try:
-        sftp.rename(temporary, path)
-    except OSError as error:
-        try:
-            sftp.lstat(path)
-        except FileNotFoundError:
-            raise error from None
-        raise Rejected("the file is there already", where=path, code="exists") from error

@@ -1,0 +1,38 @@
+"""The few calls of SFTP that need care.
+
+Rule of this room: one call, one effect; what to do about a failure is decided by the host.
+"""
+
+from __future__ import annotations
+
+import paramiko
+
+from lbsync.errors import Rejected
+
+
+def unlink(sftp: paramiko.SFTPClient, path: str) -> None:
+    """Remove a file, if it is there."""
+    try:
+        sftp.remove(path)
+    except FileNotFoundError:
+        return
+
+
+def own(sftp: paramiko.SFTPClient, path: str, uid: int | None, gid: int | None) -> None:
+    """Give a file to an owner, a group, or both; SFTP knows only both at once."""
+    if uid is None and gid is None:
+        return
+    now = sftp.stat(path)
+    sftp.chown(path, now.st_uid or 0 if uid is None else uid, now.st_gid or 0 if gid is None else gid)
+
+
+def rename_if_absent(sftp: paramiko.SFTPClient, temporary: str, path: str) -> None:
+    """OpenSSH's plain rename links, then unlinks: it fails where the new name exists."""
+    try:
+        sftp.rename(temporary, path)
+    except OSError as error:
+        try:
+            sftp.lstat(path)
+        except FileNotFoundError:
+            raise error from None
+        raise Rejected("the file is there already", where=path, code="exists") from error
