@@ -250,7 +250,7 @@ def test_what_ad_does_not_hold_is_told(lab: Lab, directory: Make) -> None:
         target.perform(action, EMPTY)
 
 
-def test_what_is_nothing_of_the_directorys(lab: Lab, directory: Make) -> None:
+def test_what_is_nothing_for_the_directory(lab: Lab, directory: Make) -> None:
     """Other changes, actions and checks are refused."""
     target = directory(lab())
     assert target.name == "directory"

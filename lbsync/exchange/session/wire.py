@@ -207,9 +207,10 @@ class Wire:
                 return self._broken(error)
 
     def _broken(self, error: Exception) -> LbsyncError | _Torn:
-        if isinstance(error, LoginGone | PermissionError | KeyError | SpnegoError):
-            # requests_ntlm met no challenge in the middle of a login; or a sealed message came under another key.
-            return _Torn()
+        if isinstance(error, LoginGone | PermissionError):
+            return _Torn()  # 401 to a message, or no challenge where one was due: the message was not carried out
+        if isinstance(error, KeyError | SpnegoError) and not self._authenticated:
+            return _Torn()  # the same, met by requests_ntlm; once logged in it may be the answer that cannot be read
         if isinstance(error, OSError | HTTPError):  # requests' exceptions are OSErrors, urllib3's are HTTPErrors
             return failures.connection_failed(self._settings, error)
         if isinstance(error, WinRMError) and self._opened() is None:
