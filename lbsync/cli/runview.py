@@ -64,10 +64,12 @@ def run_view(run: Run, *, undo: bool = False) -> list[RenderableType]:
 
 
 def step_line(look: Shown, target: str, summary: str) -> Text:
-    """One step in one line."""
+    """One step in one line; one that is taken back does the reverse of its summary, so it says so."""
     from rich.text import Text
 
     mark, style = MARKS[look]
+    if look in {"undone", "undoing"}:
+        summary = f"undo: {summary}"
     return Text.assemble(
         "  ", (mark, style), " ", (f"{target:<10}", "dim"), " ", (summary, style if look == "failed" else "")
     )
