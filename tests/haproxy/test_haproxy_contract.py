@@ -25,6 +25,8 @@ class TestHaproxyHere(ProviderContract):
 class TestHaproxyOverSsh(ProviderContract):
     """HAProxy on a host that is reached by SSH."""
 
+    prefix_step = 4
+
     @pytest.fixture
     def subject(self, require: Callable[[str], None], make_bench: Callable[..., Any]) -> Generator[Subject]:
         """The same, with every file, command and socket through a real OpenSSH server."""
