@@ -27,6 +27,8 @@ def basis(desired: Desired, facts: FactSet) -> str:
     for item in (*data["servers"], data["farm"], *data["balancers"]):
         for volatile in ("live", "problems", "blockers", "marker"):
             item.pop(volatile, None)
+        for certificate in item.get("certificates", ()):
+            certificate.pop("status", None)  # RevocationCheckFailure comes and goes with the network
     return _digest({"desired": desired.model_dump(mode="json"), "facts": data})
 
 

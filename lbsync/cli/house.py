@@ -18,7 +18,7 @@ from lbsync.cli.leaf import find_leaf
 from lbsync.config import Config, Leaf, Loaded, desired
 from lbsync.desired import Desired, FactSet
 from lbsync.engine import Site
-from lbsync.errors import Denied, LbsyncError, TargetError
+from lbsync.errors import LbsyncError, TargetError
 from lbsync.exchange.farm import FarmTarget
 from lbsync.exchange.server import ServerTarget
 from lbsync.exchange.session import SessionPool
@@ -138,25 +138,16 @@ class House:
             return self._see()
 
     def _see(self) -> Seen:
-        from lbsync.exchange.facts import with_exchange
         from lbsync.exchange.fanout import fan_out
+        from lbsync.exchange.observe import observe_all
 
-        # The directory first: its inner Exchange session takes longest. The balancers come last, as one more round.
-        exchange: list[ServerTarget | FarmTarget] = [self._directory, *self._servers.values()]
-        outcomes = fan_out(exchange, _observed, parallel=self.config.limits.parallel)
-        errors: list[LbsyncError] = [one.error for one in outcomes if one.error is not None]
-        refused = next((error for error in errors if isinstance(error, Denied)), None)
-        if refused is not None:
-            raise refused
-        looked = fan_out(
-            list(self._balancers.values()), lambda one: one.observe(ALL_SERVICES), parallel=self.config.limits.parallel
-        )
-        errors += [one.error for one in looked if one.error is not None]
-        servers = tuple(one.answer for one in outcomes if isinstance(one.answer, ServerFacts))
-        farm = next((one.answer for one in outcomes if isinstance(one.answer, FarmFacts)), FarmFacts(read=False))
-        self._seen = with_exchange(servers, farm)
+        parallel = self.config.limits.parallel
+        exchange = observe_all(list(self._servers.values()), self._directory, parallel=parallel)
+        self._seen = exchange.servers
+        looked = fan_out(list(self._balancers.values()), lambda one: one.observe(ALL_SERVICES), parallel=parallel)
+        errors = (*exchange.errors, *(one.error for one in looked if one.error is not None))
         balancers = tuple(one.answer for one in looked if isinstance(one.answer, BalancerFacts))
-        return Seen(servers=self._seen, farm=farm, balancers=balancers, errors=tuple(errors))
+        return Seen(servers=exchange.servers, farm=exchange.farm, balancers=balancers, errors=errors)
 
     def look(self) -> Look:
         """Observe everything. Raises TargetError where anything did not answer: half a farm is never judged."""
@@ -230,11 +221,3 @@ def together(errors: Sequence[LbsyncError]) -> LbsyncError:
     return TargetError(
         f"{len(errors)} could not be asked: {told}", state="nothing was changed", remedy=first.remedy, code=first.code
     )
-
-
-def _observed(target: ServerTarget | FarmTarget) -> ServerFacts | FarmFacts:
-    """Ask once and close this thread's connection: memory does not grow with the farm."""
-    try:
-        return target.observe(ALL_SERVICES)
-    finally:
-        target.release()

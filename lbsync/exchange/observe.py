@@ -1,38 +1,50 @@
 """Look at the whole Exchange side at once.
 
 Rule of this room: one login is proven before the rest follow (the sessions' gate sees to it), one rejected login ends it, and
-all that could not be read is told together. Connections are closed as each server is done: memory does not grow with the farm.
+what could not be read is told beside what could. Connections are closed as each server is done: memory does not grow with
+the farm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from lbsync.errors import Denied, TargetError
 from lbsync.exchange.facts import with_exchange
-from lbsync.exchange.fanout import answers, fan_out
+from lbsync.exchange.fanout import fan_out
 from lbsync.exchange.farm import FarmTarget
 from lbsync.exchange.server import ServerTarget
 from lbsync.facts import FarmFacts, ServerFacts
 from lbsync.services import ALL_SERVICES
 
 
-def observe_all(
-    servers: Sequence[ServerTarget], farm: FarmTarget, *, parallel: int = 64
-) -> tuple[tuple[ServerFacts, ...], FarmFacts]:
-    """Facts of every server, in order, and of the farm; certificates completed by what Exchange says of them.
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Servers that answered, in order, their certificates completed by what Exchange says of them; the directory; errors."""
 
-    ``parallel`` bounds the threads. Raises Denied, Unreachable or Rejected, telling all servers that could not be read.
-    """
+    servers: tuple[ServerFacts, ...]
+    farm: FarmFacts
+    errors: tuple[TargetError, ...]
 
-    def look(target: ServerTarget | FarmTarget) -> ServerFacts | FarmFacts:
-        try:
-            return target.observe(ALL_SERVICES)
-        finally:
-            target.release()
 
+def observe_all(servers: Sequence[ServerTarget], farm: FarmTarget, *, parallel: int = 64) -> Observed:
+    """Ask every server and the directory on at most ``parallel`` threads. Raises Denied."""
     # The directory first: its inner Exchange session takes longest.
     targets: list[ServerTarget | FarmTarget] = [farm, *servers]
-    seen = answers(fan_out(targets, look, parallel=parallel))
+    outcomes = fan_out(targets, _look, parallel=parallel)
+    errors = tuple(outcome.error for outcome in outcomes if outcome.error is not None)
+    for error in errors:
+        if isinstance(error, Denied):
+            raise error
+    seen = [outcome.answer for outcome in outcomes]
     found = tuple(facts for facts in seen if isinstance(facts, ServerFacts))
-    directory = next(facts for facts in seen if isinstance(facts, FarmFacts))
-    return with_exchange(found, directory), directory
+    directory = next((facts for facts in seen if isinstance(facts, FarmFacts)), FarmFacts(read=False))
+    return Observed(with_exchange(found, directory), directory, errors)
+
+
+def _look(target: ServerTarget | FarmTarget) -> ServerFacts | FarmFacts:
+    try:
+        return target.observe(ALL_SERVICES)
+    finally:
+        target.release()
