@@ -18,12 +18,12 @@ def resume(
     It goes on in the direction it went, forward or back.
     """
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.listing import existing, nothing_yet
+        from lbsync.cli.listing import nothing_yet
         from lbsync.cli.running import Story, actor, at_work, finish, open_ledger
         from lbsync.cli.wiring import open_house
         from lbsync.run import RunPhase
 
-        if existing(screen) is None:
+        if not screen.ledger_path.exists():
             raise nothing_yet(screen)
         with open_house(config, screen) as house, open_ledger(screen) as ledger:
             run_id = _unfinished(ledger.latest_unfinished(), run) or ledger.resolve(run)

@@ -224,9 +224,10 @@ class Ledger:
     def _prepare(self) -> None:
         """Settings of the connection; the schema in a file that is empty."""
         self._db.execute("PRAGMA trusted_schema = OFF")
+        # In this order: the process that creates it commits tables and id together, and may do so between two readings.
+        (objects,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (ours,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (objects,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if ours != APPLICATION_ID and objects:
             raise self._not_ours("the file is a database, but no ledger", "name another file")
         if version > SCHEMA_VERSION:
