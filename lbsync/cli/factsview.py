@@ -122,9 +122,14 @@ def _pools(server: ServerFacts) -> str:
 
 
 def _members(balancer: BalancerFacts) -> str:
-    """How many of the members are up in every pool."""
-    names = {member.server for member in balancer.live.members}
-    down = {member.server for member in balancer.live.members if not member.up}
+    """How many of the members are up in every pool that requests are sent to.
+
+    The other pool of a service says nothing: in the offload pool of a bridged service every member fails its check, since
+    Require SSL is on there.
+    """
+    used = [member for member in balancer.live.members if balancer.modes.get(member.service) is member.mode]
+    names = {member.server for member in used}
+    down = {member.server for member in used if not member.up}
     if not names:
         return NONE
     return f"{len(names - down)} of {len(names)} up" + (f" (down: {', '.join(sorted(down))})" if down else "")

@@ -213,11 +213,15 @@ class House:
 
 
 def together(errors: Sequence[LbsyncError]) -> LbsyncError:
-    """One error that tells several, so that none is found only by trying again."""
+    """One error that tells several, each once, so that none is found only by trying again."""
+    told = list(dict.fromkeys(f"{error.where}: {error.message}" if error.where else error.message for error in errors))
     first = errors[0]
-    if len(errors) == 1:
+    if len(told) == 1:
         return first
-    told = "; ".join(f"{error.where}: {error.message}" if error.where else error.message for error in errors)
+    remedies = dict.fromkeys(error.remedy for error in errors if error.remedy)
     return TargetError(
-        f"{len(errors)} could not be asked: {told}", state="nothing was changed", remedy=first.remedy, code=first.code
+        f"{len(told)} could not be asked: {'; '.join(told)}",
+        state="nothing was changed",
+        remedy="; ".join(remedies),
+        code=first.code,
     )

@@ -20,7 +20,7 @@ def runs(state: StateFolder = None, as_json: AsJson = False) -> None:
     with command(as_json=as_json, state=state) as screen:
         ledger = existing(screen)
         if ledger is None:
-            screen.result("No run has been made yet.")
+            screen.result(f"No run has been made yet with this state folder: {screen.folder}")
             screen.document([])
             return
         with ledger:

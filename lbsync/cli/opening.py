@@ -23,7 +23,7 @@ def open_config(chosen: Path | None) -> Loaded:
     """The configuration, from the file chosen or from a default place. Raises ConfigError."""
     path = config_path(chosen)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark in front
     except FileNotFoundError:
         raise ConfigError(
             "there is no configuration file",

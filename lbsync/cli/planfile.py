@@ -5,13 +5,14 @@ Rule of this file: a plan that was edited, or was made by another format, is ref
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from lbsync.errors import PlanRefused
+from lbsync.errors import LbsyncError, PlanRefused
 from lbsync.model import Plan
 from lbsync.plan import identity
 
@@ -19,13 +20,27 @@ _LARGEST_BYTES = 50_000_000
 
 
 def save_plan(plan: Plan, path: Path) -> None:
-    """Write the plan, readable by its owner alone, whole or not at all. Raises OSError."""
+    """Write the plan, readable by its owner alone, whole or not at all. Raises LbsyncError where it cannot be written."""
     document = {"lbsync_plan": 1, "identity": identity(plan), "plan": plan.model_dump(mode="json")}
+    try:
+        _write(path, json.dumps(document, indent=1) + "\n")
+    except OSError as error:
+        raise LbsyncError(
+            f"the plan cannot be saved: {error.strerror}",
+            where=str(path),
+            state="nothing was changed",
+            remedy="name a file in a folder that exists and is yours to write, with room on its disk",
+            code=f"errno-{error.errno}",
+        ) from None
+
+
+def _write(path: Path, text: str) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

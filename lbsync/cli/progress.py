@@ -153,7 +153,13 @@ class Progress:
         took = time.monotonic() - self._begun.get(step.id, time.monotonic())
         words = self._waiting.get(step.id, "")
         back = self._run is not None and bool(self._run.turned_back)
-        parts = (f"{step.target:<10}", "dim"), " ", "undo: " if back else "", step.summary, (f"  {took:.0f} s  {words}", "dim")
+        parts = (
+            (f"{step.target:<10}", "dim"),
+            " ",
+            "undo: " if back else "",
+            step.summary,
+            (f"  {took:.0f} s  {words}", "dim"),
+        )
         return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 

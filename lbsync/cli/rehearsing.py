@@ -43,8 +43,8 @@ def up(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults = 0
     with command() as screen:
         from lbsync.cli.demo import MODES
         from lbsync.lab.daemon import Lab, serve
-        from lbsync.lab.haproxy import haproxy_program
         from lbsync.lab.spec import LabSpec
+        from lbsync.testing.haproxy import haproxy_program
 
         there = haproxy_program() is not None
         if not there:

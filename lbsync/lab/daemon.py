@@ -65,7 +65,8 @@ class Lab:
         self._cleanup.enter_context(self.farm)
         balancers: list[Mapping[str, object]] = []
         if self.haproxy is not None:
-            self._cleanup.enter_context(self.haproxy)
+            self.haproxy.start()
+            self._cleanup.callback(self.haproxy.stop)
             balancers.append(self.haproxy.balancer)
         secrets = self.directory / "secrets"
         secrets.mkdir(exist_ok=True, mode=0o700)

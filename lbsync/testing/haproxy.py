@@ -22,7 +22,7 @@ from typing import Self
 _START_S = 20.0
 _STOP_S = 10.0
 _MAIN = """\
-# The administrator's own configuration; lbsync reads it and never writes it.
+# The administrator's own configuration. lbsync reads it and never writes it.
 global
     log stdout format raw local0 emerg
     maxconn 2000
@@ -36,6 +36,7 @@ defaults
     timeout client 30s
     timeout server 30s
 
+# Something of the administrator's that must stay as it is.
 backend admin_own
     server nobody 127.0.0.1:9
 {extra}"""
@@ -58,11 +59,21 @@ class RunningHaproxy:
 
     ``address`` is a loopback address nobody else is likely to use; ``https_port`` and ``http_port`` are free on it. ``extra``
     and ``extra_global`` are added to the main configuration. ``loads`` false leaves our directory out, as before an
-    administrator added it.
+    administrator added it. ``sockets`` is where its sockets go when ``directory`` is too long for them. ``own_session`` keeps
+    a terminal's Ctrl-C from it.
     """
 
     def __init__(
-        self, directory: Path, *, extra: str = "", extra_global: str = "", level: str = "admin", loads: bool = True
+        self,
+        directory: Path,
+        *,
+        extra: str = "",
+        extra_global: str = "",
+        level: str = "admin",
+        loads: bool = True,
+        sockets: Path | None = None,
+        own_session: bool = False,
+        check_interval_s: float = 0.2,
     ) -> None:
         program = haproxy_program()
         if program is None:
@@ -71,15 +82,17 @@ class RunningHaproxy:
         self.directory = directory
         self.owned = directory / "lbsync"
         self.main = directory / "haproxy.cfg"
-        self.socket = directory / "admin.sock"
-        self.master_socket = directory / "master.sock"
+        self.socket = (sockets or directory) / "admin.sock"
+        self.master_socket = (sockets or directory) / "master.sock"
         pick = random.SystemRandom()
         self.address = f"127.{pick.randint(1, 250)}.{pick.randint(1, 250)}.{pick.randint(2, 250)}"
         self.https_port = free_port(self.address)
         self.http_port = free_port(self.address)
         self._loads = loads
+        self._own_session = own_session
+        self._check_interval_s = check_interval_s
         self._process: subprocess.Popen[bytes] | None = None
-        self.owned.mkdir(mode=0o755)
+        self.owned.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.main.write_text(
             _MAIN.format(socket=self.socket, level=level, extra=extra, extra_global=extra_global), encoding="utf-8"
         )
@@ -91,13 +104,13 @@ class RunningHaproxy:
             "bind_address": self.address,
             "https_port": self.https_port,
             "http_port": self.http_port,
-            "directory": str(self.owned),
-            "config_file": str(self.main),
+            "directory": str(self.owned.resolve()),
+            "config_file": str(self.main.resolve()),
             "socket": str(self.socket),
             "master_socket": str(self.master_socket),
             "reload": "master-socket",
             "haproxy": self.program,
-            "check_interval_s": 0.2,
+            "check_interval_s": self._check_interval_s,
         }
 
     @property
@@ -123,10 +136,11 @@ class RunningHaproxy:
         ours = ["-f", str(self.owned)] if self._loads else []
         with (self.directory / "haproxy.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- a list, no shell
-                [self.program, "-W", "-db", "-S", str(self.master_socket), "-f", str(self.main), *ours],
+                [self.program, "-W", "-db", "-S", f"{self.master_socket},mode,600", "-f", str(self.main), *ours],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=self._own_session,
             )
         deadline = time.monotonic() + _START_S
         while not self.ask("show info"):
