@@ -39,7 +39,8 @@ class RecordingServer:
     """Listens on ``address`` on two ports of the kernel's choice: plain, and TLS with ``leaf``.
 
     ``healthy`` holds the schemes whose health checks answer 200 (403 otherwise, as with Require SSL). ``hold`` may be cleared
-    to keep requests for ``/…/wait`` waiting until it is set. ``/…/ntlm`` asks for NTLM and accepts any answer. ``answers`` maps a path to extra response headers.
+    to keep requests for ``/…/wait`` waiting until it is set. ``/…/ntlm`` asks for NTLM and accepts any answer. ``answers``
+    maps a path to extra response headers.
     """
 
     def __init__(self, name: str, leaf: Bundle, address: str = "127.0.0.1") -> None:
