@@ -159,7 +159,7 @@ class Lowering:
 
     def lower(self, change: Change, seen: object) -> tuple[Step, ...]:  # noqa: ARG002 - the contract's signature
         """One step named after the change."""
-        words = [change.kind]
+        words: list[str] = [change.kind]
         said = change.model_dump(mode="json")
         words += [
             str(said[key]) for key in ("service", "after", "server", "present") if isinstance(said.get(key), str | bool)
