@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import http.client
 import json
 import ssl
@@ -93,8 +94,9 @@ def text(name: str) -> str:
 
 
 @pytest.fixture
-def remote() -> Callable[..., Remote]:
-    """A WinRM client for one server of a farm."""
+def remote() -> Iterator[Callable[..., Remote]]:
+    """A WinRM client for one server of a farm; its connection is closed after the test, a refused one too."""
+    opened: list[Protocol] = []
 
     def connect(farm: LabFarm, server: LabServer, **options: Any) -> Remote:
         host = "localhost" if farm.spec.tls_winrm else server.address
@@ -107,9 +109,14 @@ def remote() -> Callable[..., Remote]:
             "proxy": None,
         }
         endpoint = f"{farm.winrm_scheme}://{host}:{server.winrm_port}/wsman"
-        return Remote(Protocol(endpoint, **(settings | options)))
+        opened.append(Protocol(endpoint, **(settings | options)))
+        return Remote(opened[-1])
 
-    return connect
+    yield connect
+    for protocol in opened:
+        protocol.transport.close_session()
+    # What pywinrm leaves open when a login fails inside it goes here, not in the middle of some other test.
+    gc.collect()
 
 
 @pytest.fixture
