@@ -35,7 +35,7 @@ demo: setup ## a whole rollout on a rehearsal farm, and back
 test: setup packages lint pytest ## set up, lint, types, floors, every test
 
 lint: setup ## ruff, mypy, pyright, import-linter, typos
-	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/ruff check --no-cache --quiet $(SOURCES)
 	$(BIN)/ruff format --quiet --check $(SOURCES)
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/typos

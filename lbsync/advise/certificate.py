@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbsync_certs.checks import check
-
 from lbsync.advice import Finding
 from lbsync.advise.case import Case
+from lbsync_certs.checks import check
 
 _REFUSED_STATUS = frozenset({"PendingRequest", "Revoked", "Invalid", "DateInvalid"})
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from pydantic import JsonValue
+
 from lbsync.changes import Change
 from lbsync.desired import Desired, FactSet
 from lbsync.facts import (
@@ -164,7 +166,7 @@ class Lowering:
         words += [
             str(said[key]) for key in ("service", "after", "server", "present") if isinstance(said.get(key), str | bool)
         ]
-        args = {"change": said}
+        args: dict[str, JsonValue] = {"change": said}
         return (
             Step(
                 id=StepId(f"{self._name}:{':'.join(words)}"),
