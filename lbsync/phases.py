@@ -10,6 +10,7 @@ keeps the same promise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from lbsync.changes import (
     Drain,
@@ -43,7 +44,9 @@ class Phases:
     Raises AssertionError where no certificate is known: the rules refuse that before.
     """
 
-    def __init__(self, desired: Desired, facts: FactSet, targets: Mapping[str, Target], basis: str) -> None:
+    def __init__(
+        self, desired: Desired, facts: FactSet, targets: Mapping[str, Target], basis: str, now: datetime
+    ) -> None:
         if desired.leaf is None:
             raise AssertionError("a plan without a certificate")
         self.leaf = desired.leaf.fingerprint
@@ -51,7 +54,8 @@ class Phases:
         self.facts = facts
         self.targets = targets
         self.basis = basis
-        self.marker = f"plan {basis[:12]}"
+        # With the time of planning: two hosts that saw the same farm must not take each other's marker for their own.
+        self.marker = f"plan {basis[:12]} of {now.isoformat()}"
         self.weave = Weave()
         self.front: tuple[StepId, ...] = ()
         self.notes: list[str] = []

@@ -55,7 +55,7 @@ def build(
     UnsafeChange with every reason when a rule refuses, UnsupportedMode when a target cannot do what is asked.
     """
     advice = advise(desired, facts, capabilities, now)
-    phases = _admitted(desired, facts, targets, advice)
+    phases = _admitted(desired, facts, targets, advice, now)
     phases.rollout()
     return _plan(phases, advice)
 
@@ -67,7 +67,7 @@ def build_distribution(desired: Desired, facts: FactSet, targets: Mapping[str, T
     """
     at_work = facts.model_copy(update={"balancers": tuple(b for b in facts.balancers if b.published)})
     advice = advise_distribution(desired, at_work, now)
-    phases = _admitted(desired, at_work, targets, advice, basis_facts=facts)
+    phases = _admitted(desired, at_work, targets, advice, now, basis_facts=facts)
     phases.distribution()
     return _plan(phases, advice)
 
@@ -77,6 +77,7 @@ def _admitted(
     facts: FactSet,
     targets: Mapping[str, Target],
     advice: Advice,
+    now: datetime,
     *,
     basis_facts: FactSet | None = None,
 ) -> Phases:
@@ -87,7 +88,7 @@ def _admitted(
             state="nothing was changed",
             remedy="do what each reason says, then plan again",
         )
-    return Phases(desired, facts, targets, basis(desired, basis_facts or facts))
+    return Phases(desired, facts, targets, basis(desired, basis_facts or facts), now)
 
 
 def _plan(phases: Phases, advice: Advice) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
@@ -269,10 +270,20 @@ def test_identity_tells_plans_apart_and_survives_saving() -> None:
         made.step(StepId("nothing"))
 
 
+def test_two_hosts_that_saw_the_same_farm_leave_different_markers() -> None:
+    """The marker on a balancer tells one planner's run from another's, which the facts alone would not."""
+    facts, targets = fact_set(), {name: Lowering(name) for name in ("EX01", "EX02", "lb1", "directory")}
+    able = {"lb1": Capabilities()}
+    one = build(desired(), facts, targets, able, NOW)
+    other = build(desired(), facts, targets, able, NOW + timedelta(microseconds=1))
+    assert one.basis == other.basis
+    assert one.steps[0] != other.steps[0]
+
+
 def test_a_plan_without_a_certificate_is_our_bug() -> None:
     """The rules refuse it first; the phases do not guess."""
     with pytest.raises(AssertionError):
-        Phases(desired(leaf=None), fact_set(), {}, "x")
+        Phases(desired(leaf=None), fact_set(), {}, "x", NOW)
 
 
 def test_weaving_refuses_steps_that_stand_twice_or_follow_unknown_ones() -> None:
