@@ -12,8 +12,19 @@ import sys
 __all__ = ["main"]
 
 
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """The ``lbsync`` command."""
+    try:
+        code = _call()
+    except KeyboardInterrupt:  # while Python still imports: nothing has been looked at yet
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _call() -> int:
     # Looking for plugins of pydantic costs a tenth of the start-up; lbsync has none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     import typer
@@ -23,10 +34,10 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except typer.Abort:
-        code = 130
+        code = _INTERRUPTED
     except typer.TyperException as error:
         code = _usage(error)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _usage(error: Exception) -> int:

@@ -37,8 +37,12 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
     """
     confirm_s = seconds(confirm_within) if confirm_within is not None else None
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.listing import left_unfinished
         from lbsync.cli.wiring import open_house
 
+        hindrance = left_unfinished(screen)
+        if hindrance is not None:
+            raise hindrance
         with open_house(config, screen) as house:
             look = house.look()
             chosen = approved(house, look, plan)

@@ -12,7 +12,9 @@ from lbsync.cli.options import AsJson, Quiet, RunId, StateFolder
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from lbsync.errors import LbsyncError
     from lbsync.ledger import Ledger
+    from lbsync.run import RunPhase
 
 
 def runs(state: StateFolder = None, as_json: AsJson = False) -> None:
@@ -20,8 +22,7 @@ def runs(state: StateFolder = None, as_json: AsJson = False) -> None:
     with command(as_json=as_json, state=state) as screen:
         ledger = existing(screen)
         if ledger is None:
-            screen.result(f"No run has been made yet with this state folder: {screen.folder}")
-            screen.document([])
+            _list_none(screen)
             return
         with ledger:
             _list(screen, ledger)
@@ -69,6 +70,30 @@ def nothing_yet(screen: Session) -> Exception:
     )
 
 
+def left_unfinished(screen: Session) -> LbsyncError | None:
+    """Why no run may begin now, from the ledger alone: another process is at work, or a run of before stands half-way.
+
+    The engine refuses too, when it has the lock; asked before, nobody reads advice about a farm that is half-way.
+    """
+    from lbsync.engine import unfinished
+    from lbsync.ledger import holder, under_way
+
+    ledger = existing(screen)
+    if ledger is None:
+        return None
+    with ledger:
+        found = ledger.latest_unfinished()
+        at_work = holder(screen.ledger_path)
+        if at_work is not None:
+            return under_way(screen.ledger_path, at_work)
+        return unfinished(found, ledger.phase(found)) if found is not None else None
+
+
+def _list_none(screen: Session) -> None:
+    screen.result(f"No run has been made yet with this state folder: {screen.folder}")
+    screen.document([])
+
+
 def _list(screen: Session, ledger: Ledger) -> None:
     from rich.table import Table
 
@@ -76,13 +101,17 @@ def _list(screen: Session, ledger: Ledger) -> None:
     from lbsync.ledger import holder
 
     at_work = holder(screen.ledger_path)
+    found_any = ledger.runs()
+    if not found_any:
+        _list_none(screen)
+        return
     table = Table("run", "farm", "started", "by", "state", box=None, header_style="bold")
     rows: list[dict[str, object]] = []
-    for found in ledger.runs():
+    for found in found_any:
         working = at_work is not None and at_work.run_id == found.run_id
         words = PHASES[found.phase]
         if found.phase.unfinished and not working:
-            words = "stopped by its operator" if found.interrupted else "was cut off: lbsync resume, or rollback"
+            words = "stopped by its operator" if found.interrupted else _cut_off(found.phase)
         table.add_row(found.run_id, found.farm, _when(found.started), f"{found.actor}@{found.host}", words)
         rows.append(
             {
@@ -93,6 +122,13 @@ def _list(screen: Session, ledger: Ledger) -> None:
         )  # fmt: skip
     screen.result(table)
     screen.document(rows)
+
+
+def _cut_off(phase: RunPhase) -> str:
+    """What to do about a run whose process is gone."""
+    from lbsync.run import RunPhase
+
+    return f"was cut off: lbsync {'confirm' if phase is RunPhase.AWAITING else 'resume'}, or rollback"
 
 
 def _when(moment: datetime) -> str:

@@ -23,11 +23,15 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
 ) -> None:
     """Show what apply would do. Exit code: 0 nothing, 2 changes, 1 error, 3 refused."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.listing import left_unfinished
         from lbsync.cli.planfile import save_plan
         from lbsync.cli.planview import plan_view
         from lbsync.cli.wiring import open_house
         from lbsync.plan import identity
 
+        hindrance = left_unfinished(screen)
+        if hindrance is not None:
+            screen.warn(f"{hindrance.message}: what follows is a farm half-way. {hindrance.remedy}.")
         with open_house(config, screen) as house:
             made = house.plan(house.look())
         screen.result(*plan_view(made, show_undo=show_undo, show_checks=show_checks))

@@ -6,7 +6,7 @@ Rule of this room: the only place where effects happen, each written down first;
 from __future__ import annotations
 
 from lbsync.engine.driver import drive
-from lbsync.engine.explain import left_over, problem
+from lbsync.engine.explain import left_over, problem, unfinished
 from lbsync.engine.lifecycle import Engine, confirm, new_run_id
 from lbsync.engine.port import (
     Asked,
@@ -42,4 +42,5 @@ __all__ = [
     "left_over",
     "new_run_id",
     "problem",
+    "unfinished",
 ]

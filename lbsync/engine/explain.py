@@ -12,6 +12,7 @@ from lbsync.errors import (
     ForeignChange,
     Interrupted,
     LbsyncError,
+    PlanRefused,
     Rejected,
     RollbackIncomplete,
     TargetError,
@@ -43,6 +44,21 @@ def problem(run: Run, *, wanted: RunPhase = RunPhase.APPLIED) -> LbsyncError | N
             )
         case _:
             return _interrupted(run)
+
+
+def unfinished(run_id: str, phase: RunPhase) -> PlanRefused:
+    """Why no run may begin now: this one of before stands half-way, or waits for its confirmation."""
+    keep = (
+        f"`lbsync confirm {run_id}` keeps it"
+        if phase is RunPhase.AWAITING
+        else f"`lbsync resume {run_id}` carries it on"
+    )
+    return PlanRefused(
+        f"run {run_id} is unfinished ({phase.value.replace('_', ' ')})",
+        state="nothing was changed",
+        remedy=f"{keep}, `lbsync rollback {run_id}` takes it back",
+        code="unfinished-run",
+    )
 
 
 def left_over(run: Run) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import threading
 from datetime import UTC, datetime
 
 from lbsync.engine.driver import drive
+from lbsync.engine.explain import unfinished
 from lbsync.engine.port import Clock, Journal, Observer, Pacing, Site, SystemClock
 from lbsync.errors import ForeignChange, LedgerError, PlanRefused
 from lbsync.ledger import PhaseChanged
@@ -79,7 +80,9 @@ class Engine:
                 raise LedgerError(
                     f"run {run_id} is {run.phase.value.replace('_', ' ')}: there is nothing to resume",
                     state="nothing was changed by this command",
-                    remedy="`lbsync rollback` takes an applied, held or incomplete run back",
+                    remedy=f"`lbsync show {run_id}` tells what happened"
+                    if run.phase is RunPhase.UNDONE
+                    else f"`lbsync rollback {run_id}` takes it back",
                     code="at-rest",
                 )
             resumed = Resumed(actor=actor, host=socket.gethostname())
@@ -137,12 +140,7 @@ class Engine:
     def _refuse_unfinished(self) -> None:
         for found in self._journal.runs():
             if found.phase.unfinished:
-                raise PlanRefused(
-                    f"run {found.run_id} is unfinished ({found.phase.value.replace('_', ' ')})",
-                    state="nothing was changed",
-                    remedy=f"`lbsync resume {found.run_id}` carries it on, `lbsync rollback {found.run_id}` takes it back",
-                    code="unfinished-run",
-                )
+                raise unfinished(found.run_id, found.phase)
 
     def _refuse_later(self, run: Run) -> None:
         mine = run.touched_targets

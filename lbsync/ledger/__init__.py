@@ -5,7 +5,7 @@ Rule of this room: it stores and returns events, and holds the lock that lets on
 
 from __future__ import annotations
 
-from lbsync.ledger.lock import Holder, RunLock, holder
+from lbsync.ledger.lock import Holder, RunLock, holder, under_way
 from lbsync.ledger.store import Ledger, PhaseChanged, SecretRefused, private_key_in
 from lbsync.run import Entry, Head, RunSummary
 
@@ -20,4 +20,5 @@ __all__ = [
     "SecretRefused",
     "holder",
     "private_key_in",
+    "under_way",
 ]

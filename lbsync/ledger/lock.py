@@ -79,14 +79,18 @@ class RunLock:
         temporary.replace(self._note)
 
     def _taken(self) -> LedgerError:
-        holder = _read_note(self._note)
-        return LedgerError(
-            "another run is under way" + (f" ({holder})" if holder else ""),
-            where=str(self._path),
-            state="nothing was changed by this command",
-            remedy="wait for it to end, or stop it with Ctrl-C where it runs",
-            code="run-locked",
-        )
+        return under_way(self._path, _read_note(self._note))
+
+
+def under_way(where: Path, at_work: Holder | None) -> LedgerError:
+    """Why nothing may be done now: another process is at it. ``where`` is the ledger or its lock."""
+    return LedgerError(
+        "another run is under way" + (f" ({at_work})" if at_work else ""),
+        where=str(where),
+        state="nothing was changed by this command",
+        remedy="wait for it to end, or stop it with Ctrl-C where it runs",
+        code="run-locked",
+    )
 
 
 def holder(ledger: Path) -> Holder | None:

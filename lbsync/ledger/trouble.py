@@ -45,6 +45,7 @@ _ABOUT: dict[int, tuple[str, str, str]] = {
     sqlite3.SQLITE_PERM: ("denied", "this user may not use the ledger", "run as the user that owns it"),
 }
 _SAFE = "nothing is done that was not written down first; what was written is intact"
+_LOST = "nothing was changed by this command; what was done before cannot be read"
 
 
 def _primary(error: sqlite3.Error) -> int:
@@ -59,7 +60,8 @@ def ledger_error(error: sqlite3.Error, path: Path) -> LedgerError:
     code, message, remedy = _ABOUT.get(
         _primary(error), ("failed", "the ledger failed", "keep the file and report the result code")
     )
-    return LedgerError(f"{message} ({name})", where=str(path), state=_SAFE, remedy=remedy, code=code)
+    state = _LOST if code in {"corrupt", "not-a-ledger"} else _SAFE
+    return LedgerError(f"{message} ({name})", where=str(path), state=state, remedy=remedy, code=code)
 
 
 def busy(error: sqlite3.Error) -> bool:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lbsync.cli.exits import ExitCode
 from lbsync.cli.factsview import balancer_row
 from lbsync.cli.house import together
 from lbsync.cli.opening import open_config
 from lbsync.cli.planfile import save_plan
 from lbsync.errors import LbsyncError, Unreachable
 from lbsync.facts import BalancerFacts, BalancerLive, MemberLive
+from lbsync.ledger import Ledger, RunLock
 from lbsync.model import Mode, Plan
 from lbsync.services import Service
 from lbsync.testing.farm_facts import balancer_facts
+from lbsync.testing.history import intended, started
 
 Lbsync = Callable[..., Any]
+RUN = "20260101-120000-aaaa"
+
+# Ctrl-C as it may come: while Python still reads the libraries.
+EARLY_CTRL_C = """
+import sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from lbsync.cli import main
+main()
+"""
 
 
 def with_members(modes: dict[Service, Mode], *members: tuple[str, Service, Mode, bool]) -> BalancerFacts:
@@ -76,3 +94,42 @@ def test_no_runs_names_the_folder_that_was_looked_into(lbsync: Lbsync, tmp_path:
     """A mistyped --state is seen at once."""
     told = lbsync("runs", "--state", str(tmp_path / "mistyped"))
     assert str(tmp_path / "mistyped") in told.out.replace("\n", "")
+
+
+def test_a_ledger_without_runs_is_no_bare_table(lbsync: Lbsync, tmp_path: Path) -> None:
+    """It exists, since a run was begun and its disk was full, say."""
+    Ledger(tmp_path / "state" / "ledger.db").close()
+    assert "No run has been made yet" in lbsync("runs").out
+    assert lbsync("runs", "--json").document == []
+
+
+def test_an_unfinished_run_is_told_before_the_farm_is_looked_at(lbsync: Lbsync, tmp_path: Path) -> None:
+    """A farm half-way has members that differ: advice to level them would be wrong now. Not even a configuration is read."""
+    with Ledger(tmp_path / "state" / "ledger.db") as ledger:
+        ledger.append(RUN, started(RUN))
+        ledger.append(RUN, intended(x="1"))
+    told = lbsync("apply", "--yes")
+    assert told.code == ExitCode.REFUSED
+    assert f"run {RUN} is unfinished" in told.err
+    assert f"lbsync rollback {RUN}" in told.err
+    told = lbsync("plan")
+    assert f"run {RUN} is unfinished" in told.err
+
+
+def test_a_run_at_work_is_told_before_the_farm_is_looked_at(lbsync: Lbsync, tmp_path: Path) -> None:
+    """The run is unfinished too, but to resume it would be the wrong advice."""
+    path = tmp_path / "state" / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.append(RUN, started(RUN))
+    with RunLock(path, RUN):
+        told = lbsync("apply", "--yes")
+    assert told.code == ExitCode.ERROR
+    assert "another run is under way" in told.err
+    assert "resume" not in told.err
+
+
+def test_ctrl_c_at_the_very_start_is_no_traceback() -> None:
+    """Its exit code is that of an interruption."""
+    done = subprocess.run([sys.executable, "-c", EARLY_CTRL_C], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == ExitCode.INTERRUPTED
+    assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lbsync.engine import Pacing, SystemClock, confirm, left_over, new_run_id, problem
+from lbsync.engine import Pacing, SystemClock, confirm, left_over, new_run_id, problem, unfinished
 from lbsync.errors import ForeignChange, LedgerError, PlanRefused
 from lbsync.ledger import Ledger, RunLock
 from lbsync.model import Plan
@@ -39,6 +39,11 @@ def test_an_unfinished_run_comes_first() -> None:
     assert world.states() == before
 
 
+def test_a_run_that_waits_for_its_confirmation_comes_first_too() -> None:
+    """What keeps it is named, since to carry it on means to wait."""
+    assert f"lbsync confirm {RUN}" in unfinished(RUN, RunPhase.AWAITING).remedy
+
+
 def test_a_missing_target_refuses_the_plan() -> None:
     """A plan that names what is not configured is refused before anything is written, applied or taken back."""
     world = World()
@@ -60,6 +65,10 @@ def test_a_run_at_rest_is_not_resumed() -> None:
     with pytest.raises(LedgerError, match="nothing to resume") as refused:
         world.engine().resume(RUN, actor="test")
     assert "lbsync rollback" in refused.value.remedy
+    world.engine().rollback(RUN, actor="test")
+    with pytest.raises(LedgerError, match="nothing to resume") as refused:
+        world.engine().resume(RUN, actor="test")
+    assert "lbsync show" in refused.value.remedy
 
 
 def test_an_undone_run_stays_undone() -> None:

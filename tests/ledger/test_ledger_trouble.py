@@ -106,6 +106,7 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
         ledger.verify_chain()
     assert found.value.code == "corrupt"
     assert "backup" in found.value.remedy
+    assert "intact" not in found.value.state
 
 
 def test_a_locked_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
