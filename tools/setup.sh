@@ -3,7 +3,8 @@
 # Quick when up to date: stamps in .venv say what it was made from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+# The system's certificates: where a proxy opens TLS, its CA is known to the system and not to uv.
+export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=true
 # Another environment that happens to be active must not be taken for ours.
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
