@@ -29,7 +29,8 @@ def another_run(case: Case) -> Iterator[Finding]:
                 severity="refuse",
                 where=(balancer.balancer,),
                 reason=f"A run is at work here or was left unfinished: {balancer.marker}.",
-                remedy="Finish it where it was started: lbsync resume, or lbsync rollback.",
+                remedy="Finish it where it was started: lbsync resume, or lbsync rollback. Only where its ledger is lost: see "
+                "that all is right there, then remove the run marker by hand.",
             )
 
 

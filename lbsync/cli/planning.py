@@ -10,6 +10,7 @@ import typer
 from lbsync.cli.command import command
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.errors import LedgerError
 
 
 def plan(  # noqa: PLR0917  # typer calls it by keyword
@@ -29,9 +30,12 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
         from lbsync.cli.wiring import open_house
         from lbsync.plan import identity
 
-        hindrance = left_unfinished(screen)
+        try:
+            hindrance = left_unfinished(screen)
+        except LedgerError as damaged:
+            hindrance = damaged  # a plan changes nothing: it is shown all the same
         if hindrance is not None:
-            screen.warn(f"{hindrance.message}: what follows is a farm half-way. {hindrance.remedy}.")
+            screen.warn(f"{hindrance.message}: {hindrance.remedy}")
         with open_house(config, screen) as house:
             made = house.plan(house.look())
         screen.result(*plan_view(made, show_undo=show_undo, show_checks=show_checks))

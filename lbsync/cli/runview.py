@@ -41,6 +41,8 @@ def run_view(run: Run, *, undo: bool = False) -> list[RenderableType]:
     """The run's head, its steps, and what stopped it, for people."""
     from rich.text import Text
 
+    from lbsync.engine import changed
+
     head = Text.assemble(("Run ", ""), (run.run_id, "bold"), (f"  {run.plan.farm}: ", ""), (PHASES[run.phase], "bold"))
     parts: list[RenderableType] = [head, Text(f"Started {run.started.started.astimezone():%Y-%m-%d %H:%M:%S} by "
                                               f"{run.started.actor} on {run.started.host}."), Text()]  # fmt: skip
@@ -57,7 +59,9 @@ def run_view(run: Run, *, undo: bool = False) -> list[RenderableType]:
             lines.append(f"way back: {step.undo.verb}")
         parts += [Text(f"      {line}", style="dim") for line in lines if line]
     for held in run.holds:
-        parts.append(Text(f"Foreign change at {held.step}: now {held.now}, we left {held.left}.", style="bold red"))
+        step = run.step(held.step)
+        parts.append(Text(f"Foreign change at {step.target}: {step.summary}", style="bold red"))
+        parts += [Text(f"      {line}", style="red") for line in changed(held)]
     if run.turned_back:
         parts.append(Text(f"Went back because: {run.turned_back}"))
     return parts

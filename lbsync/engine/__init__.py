@@ -6,7 +6,7 @@ Rule of this room: the only place where effects happen, each written down first;
 from __future__ import annotations
 
 from lbsync.engine.driver import drive
-from lbsync.engine.explain import left_over, problem, unfinished
+from lbsync.engine.explain import changed, left_over, problem, unfinished
 from lbsync.engine.lifecycle import Engine, confirm, new_run_id
 from lbsync.engine.port import (
     Asked,
@@ -37,6 +37,7 @@ __all__ = [
     "Site",
     "SystemClock",
     "WaitingForConfirmation",
+    "changed",
     "confirm",
     "drive",
     "left_over",

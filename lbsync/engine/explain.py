@@ -6,6 +6,9 @@ Rule of this file: pure. It says what state things are in and what to do next, f
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+
+from pydantic import JsonValue
 
 from lbsync.errors import (
     Denied,
@@ -20,7 +23,7 @@ from lbsync.errors import (
     VerifyFailed,
 )
 from lbsync.model import State
-from lbsync.run import Failed, Run, RunPhase
+from lbsync.run import Failed, Held, Run, RunPhase
 
 _KNOWN: dict[str, type[LbsyncError]] = {
     kind.__name__: kind for kind in (Denied, Unreachable, Rejected, TargetError, VerifyFailed, RollbackIncomplete)
@@ -76,14 +79,34 @@ def _held(run: Run) -> ForeignChange:
     return ForeignChange(
         "somebody else changed what would be put back: " + "; ".join(step.summary for step in steps),
         where=", ".join(dict.fromkeys(step.target for step in steps)),
-        state=" / ".join(
-            f"{run.step(held.step).summary}: before {_shown(held.before)}, lbsync left {_shown(held.left)}, "
-            f"now {_shown(held.now)}"
-            for held in run.holds
-        ),
+        state=" / ".join(f"{run.step(held.step).summary}: {'; '.join(changed(held))}" for held in run.holds),
         remedy=f"find out who changed it; `lbsync rollback {run.run_id} --force` puts back what was before lbsync came",
         code="foreign-change",
     )
+
+
+def changed(held: Held) -> tuple[str, ...]:
+    """What somebody else changed, value by value; what is as lbsync left it is not told."""
+    before, left, now = (dict(_values(state)) for state in (held.before, held.left, held.now))
+    names = dict.fromkeys((*left, *now))
+    return tuple(
+        f"{name}: before {_value(before, name)}, lbsync left {_value(left, name)}, now {_value(now, name)}"
+        for name in names
+        if left.get(name) != now.get(name)
+    )
+
+
+def _values(value: JsonValue, path: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """The single values of a state under their names; a table in a table is joined by a slash."""
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for name in sorted(value):
+        yield from _values(value[name], f"{path}/{name}" if path else name)
+
+
+def _value(values: Mapping[str, JsonValue], name: str) -> str:
+    return json.dumps(values[name], sort_keys=True) if name in values else "none"
 
 
 def _incomplete(run: Run) -> RollbackIncomplete:

@@ -133,3 +133,12 @@ def test_ctrl_c_at_the_very_start_is_no_traceback() -> None:
     done = subprocess.run([sys.executable, "-c", EARLY_CTRL_C], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == ExitCode.INTERRUPTED
     assert "Traceback" not in done.stderr
+
+
+def test_a_plan_is_shown_beside_a_damaged_ledger(lbsync: Lbsync, tmp_path: Path) -> None:
+    """It changes nothing: the damage is a warning, and what comes next is told."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "ledger.db").write_bytes(b"\xa5" * 8192)
+    told = lbsync("plan")
+    assert "Warning: the file is no ledger" in told.err
+    assert "there is no configuration file" in told.err

@@ -36,7 +36,7 @@ def test_a_foreign_change_holds_the_way_back() -> None:
     assert world.targets["lb1"].state["file"] == "leaf.pem"
     found = problem(run, wanted=RunPhase.UNDONE)
     assert isinstance(found, ForeignChange)
-    assert '"owa": "Ssl"' in found.state
+    assert 'owa: before null, lbsync left "None", now "Ssl"' in found.state
     assert "--force" in found.remedy
 
 
