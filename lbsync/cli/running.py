@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from lbsync.cli.command import Session, parts_of, tell
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.signals import stopping
+from lbsync.errors import LedgerError
 from lbsync.run import Run, RunPhase
 
 if TYPE_CHECKING:
@@ -68,17 +69,25 @@ def at_work(
     from lbsync.cli.progress import Progress
     from lbsync.engine import Engine
 
-    stop = threading.Event()
+    stop, begun = threading.Event(), threading.Event()
     with stopping(stop, _say_now, ignore_hangup=ignore_hangup), Progress(screen) as progress:
         told: list[Observer] = [progress, *(observer for observer in observers if observer is not None)]
 
         def observe(notice: Notice) -> None:
+            begun.set()
             for one in told:
                 one(notice)
 
         limits = house.config.limits
         workers = max(4, limits.max_unavailable + len(house.config.balancers) + 1)
-        yield Engine(ledger, house.site(), workers=workers, observer=observe, stop=stop)
+        try:
+            yield Engine(ledger, house.site(), workers=workers, observer=observe, stop=stop)
+        except LedgerError as error:
+            if not begun.is_set():
+                raise
+            # Nothing can be recorded any more, so nothing more is done: the run stands where the ledger says.
+            tell(screen, error)
+            screen.end(ExitCode.UNFINISHED)
 
 
 def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: RunPhase) -> NoReturn:

@@ -79,10 +79,18 @@ def _held(run: Run) -> ForeignChange:
     return ForeignChange(
         "somebody else changed what would be put back: " + "; ".join(step.summary for step in steps),
         where=", ".join(dict.fromkeys(step.target for step in steps)),
-        state=" / ".join(f"{run.step(held.step).summary}: {'; '.join(changed(held))}" for held in run.holds),
+        state=" / ".join(f"{run.step(held.step).summary}: {'; '.join(changed(held))}" for held in run.holds)
+        + _taken_back_after(run),
         remedy=f"find out who changed it; `lbsync rollback {run.run_id} --force` puts back what was before lbsync came",
         code="foreign-change",
     )
+
+
+def _taken_back_after(run: Run) -> str:
+    """What followed a held step is undone: a server may stand drained, and nobody would look for that."""
+    held = {held.step for held in run.holds}
+    undone = [step.summary for step in run.plan.steps if step.undo is not None and held & set(step.after)]
+    return f" / taken back already: {'; '.join(undone)}" if undone else ""
 
 
 def changed(held: Held) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lbsync.errors import TargetError
@@ -28,6 +29,8 @@ class HostView:
     unclear_binds: tuple[str, ...]
     listening: tuple[Endpoint, ...]
     missing_files: tuple[str, ...]
+    missing_tools: tuple[str, ...] = ()
+    """What the settings name and the host lacks, each as a sentence that says what to do."""
 
     def loads_directory(self, directory: str) -> bool | None:
         """Whether our directory is among the -f arguments; ``None`` where that cannot be seen."""
@@ -60,7 +63,20 @@ def read_host(host: Host, settings: HaproxySettings, pid: int | None) -> HostVie
         unclear_binds=tuple(unclear),
         listening=parse_listening(table.decode(errors="replace") for table in tables),
         missing_files=tuple(missing),
+        missing_tools=tuple(_missing_tools(host, settings)),
     )
+
+
+def _missing_tools(host: Host, settings: HaproxySettings) -> Iterator[str]:
+    if host.stat(settings.haproxy) is None:
+        yield f"{settings.haproxy} does not exist: set haproxy to the path of the program."
+    if settings.master_socket is not None and host.stat(settings.master_socket) is None:
+        yield (
+            f"The master socket {settings.master_socket} does not exist: start HAProxy with -W -S {settings.master_socket}, "
+            "or correct master_socket."
+        )
+    if settings.reload == "signal" and settings.pid_file is not None and host.stat(settings.pid_file) is None:
+        yield f"The pid file {settings.pid_file} does not exist: correct pid_file."
 
 
 def buffer_size(host: Host, settings: HaproxySettings) -> int:

@@ -155,6 +155,7 @@ def _blockers(settings: HaproxySettings, seen: Seen) -> list[str]:
             f'EXTRAOPTS="-S /run/haproxy-master.sock -f {home.directory}" and restart (not reload) HAProxy once.'
         )
     found += [f"{path} does not exist: correct config_file." for path in host.missing_files]
+    found += host.missing_tools
     found += [
         f"{home.file(name)} is not one of ours, and HAProxy loads it with our directory: move it elsewhere."
         for name in disk.foreign

@@ -37,6 +37,7 @@ def test_a_foreign_change_holds_the_way_back() -> None:
     found = problem(run, wanted=RunPhase.UNDONE)
     assert isinstance(found, ForeignChange)
     assert 'owa: before null, lbsync left "None", now "Ssl"' in found.state
+    assert "taken back already: " in found.state
     assert "--force" in found.remedy
 
 

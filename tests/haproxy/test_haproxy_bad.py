@@ -125,6 +125,14 @@ def test_a_missing_main_file_is_told(bench: Any) -> None:
     assert "/nowhere/haproxy.cfg does not exist" in blockers(bench)
 
 
+@pytest.mark.parametrize("setting", ["haproxy", "master_socket"])
+def test_what_the_settings_name_and_the_host_lacks_is_told_before_a_plan(bench: Any, setting: str) -> None:
+    """A run would only find it half-way: the message names the setting."""
+    bench.settings[setting] = "/nowhere/at-all"
+    assert "/nowhere/at-all does not exist" in blockers(bench)
+    assert setting in blockers(bench)
+
+
 def test_a_configuration_that_haproxy_refuses_leaves_everything(published: Any) -> None:
     """HAProxy's own words come back; no file changed, no worker was replaced."""
     pid, before = info(published, "Pid"), published.files()
