@@ -16,7 +16,8 @@ from pathlib import Path
 from lbsync.errors import LbsyncError
 from lbsync.testing.haproxy import RunningHaproxy, haproxy_program
 
-_CHECK_INTERVAL_S = 0.5
+# HAProxy takes it as the time-out of a check's TLS handshake too: shorter, and a busy machine marks healthy servers down.
+_CHECK_INTERVAL_S = 1.0
 
 
 class LabHaproxy:
