@@ -42,10 +42,13 @@ class SwitchCertificate(Value):
 
 
 class SwitchMode(Value):
-    """Route one service to its other pool, live."""
+    """Route services to their other pool.
+
+    A device that switches live is given one service at a time; one that must reload is given together what may go together.
+    """
 
     kind: Literal["switch-mode"] = "switch-mode"
-    service: Service
+    services: tuple[Service, ...]
     before: Mode
     after: Mode
 

@@ -221,6 +221,8 @@ class BalancerFacts(Value):
     blockers: tuple[str, ...] = ()
     """Why nothing may be changed here (foreign bind on our address, no admin socket, too old ...), with the remedy."""
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a plan must tell of this device: what a reload costs here, what it cannot keep from the servers."""
     image: dict[str, JsonValue] = Field(default_factory=dict)
     """Provider-private facts its own ``lower`` needs (before-images of owned text files, digests). No key material."""
     live: BalancerLive = BalancerLive()

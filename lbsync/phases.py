@@ -157,7 +157,7 @@ class Phases:
                     ),
                 )
                 gate = self.weave.add((ready,), after=self.front)
-                change = SwitchMode(service=service, before=now[service], after=mode)
+                change = SwitchMode(services=(service,), before=now[service], after=mode)
                 ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=gate)
         if ends:
             self.front = tuple(ends)

@@ -25,7 +25,7 @@ def basis(desired: Desired, facts: FactSet) -> str:
     """Digest of what a plan is made from: the wish and the facts, without health, sessions, dates and remarks."""
     data = facts.model_dump(mode="json")
     for item in (*data["servers"], data["farm"], *data["balancers"]):
-        for volatile in ("live", "problems", "blockers", "marker"):
+        for volatile in ("live", "problems", "notes", "blockers", "marker"):
             item.pop(volatile, None)
         for certificate in item.get("certificates", ()):
             certificate.pop("status", None)  # RevocationCheckFailure comes and goes with the network

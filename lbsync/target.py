@@ -71,9 +71,18 @@ class Capabilities(Value):
     modes: frozenset[Mode] = frozenset(Mode)
     per_path_modes: bool = True
     """Offload and bridge mixed on one listener, chosen by path."""
+    filters_paths: bool = True
+    """Unknown paths, PowerShell and odd spellings end here; false where no path is seen and everything is passed on."""
+    mrsproxy_host: str | None = None
+    """The host name that carries MRSProxy alone, passed through to the servers, where no path is seen."""
     ntlm_safe: frozenset[Mode] = frozenset(Mode)
-    """Modes in which connection-bound authentication stays with its connection."""
+    """Modes in which connection-bound authentication (NTLM, Negotiate) works and stays with its connection."""
+    ntlm_unused: bool = False
+    """The operator declared that no client authenticates so; whoever tries is refused, and no identity is mixed."""
+    ntlm_remedy: str = ""
+    """The ways out where a mode is not NTLM-safe."""
     live_mode_switch: bool = True
+    """Services are routed to their other pool one by one, without a reload; else together in one step."""
     live_certificate_switch: bool = True
     drain: bool = True
     high_availability: bool = False

@@ -74,7 +74,7 @@ class Subject:
             Publish(leaf=self.first.fingerprint, modes=dict.fromkeys(SERVICES, Mode.BRIDGE)),
         ]
         if Mode.OFFLOAD in able.modes:
-            found.append(SwitchMode(service=self.service, before=Mode.BRIDGE, after=Mode.OFFLOAD))
+            found.append(SwitchMode(services=(self.service,), before=Mode.BRIDGE, after=Mode.OFFLOAD))
         if able.drain:
             found.append(Drain(server=server, timeout_s=_PATIENCE_S, on_timeout="stop"))
             found.append(Undrain(server=server, timeout_s=_PATIENCE_S, on_timeout="stop"))
@@ -249,7 +249,7 @@ class ProviderContract:
         seen = subject.observe()
         leaf, plain = subject.first.fingerprint, Mode.OFFLOAD
         with pytest.raises(UnsupportedMode):
-            subject.provider.lower(SwitchMode(service=Service.MRSPROXY, before=Mode.BRIDGE, after=plain), seen)
+            subject.provider.lower(SwitchMode(services=(Service.MRSPROXY,), before=Mode.BRIDGE, after=plain), seen)
         with pytest.raises(UnsupportedMode):
             subject.provider.lower(Publish(leaf=leaf, modes=dict.fromkeys(SERVICES, plain)), seen)
 
@@ -259,7 +259,7 @@ class ProviderContract:
         for mode in set(Mode) - subject.provider.capabilities.modes:
             other = next(iter(set(Mode) - {mode}))
             with pytest.raises(UnsupportedMode):
-                subject.provider.lower(SwitchMode(service=subject.service, before=other, after=mode), seen)
+                subject.provider.lower(SwitchMode(services=(subject.service,), before=other, after=mode), seen)
 
     def test_nothing_said_holds_a_key(self, subject: Subject) -> None:
         """Steps, receipts, states, facts and evidence carry names and fingerprints only."""

@@ -163,9 +163,8 @@ class Lowering:
         """One step named after the change."""
         words: list[str] = [change.kind]
         said = change.model_dump(mode="json")
-        words += [
-            str(said[key]) for key in ("service", "after", "server", "present") if isinstance(said.get(key), str | bool)
-        ]
+        words += [str(service) for service in said.get("services", ())]
+        words += [str(said[key]) for key in ("after", "server", "present") if isinstance(said.get(key), str | bool)]
         args: dict[str, JsonValue] = {"change": said}
         return (
             Step(

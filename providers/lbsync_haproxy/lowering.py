@@ -136,32 +136,33 @@ class Lowering:
         )
 
     def _switch_mode(self, change: SwitchMode) -> tuple[Step, ...]:
-        self._refuse_unsupported(change.service, change.after)
-        if change.service not in self._spec.services:
-            raise UnsupportedMode(
-                f"{change.service} is not published by this balancer",
-                where=self._spec.name,
-                state="nothing was changed",
-                remedy="publish it first",
-            )
+        for service in change.services:
+            self._refuse_unsupported(service, change.after)
+            if service not in self._spec.services:
+                raise UnsupportedMode(
+                    f"{service} is not published by this balancer",
+                    where=self._spec.name,
+                    state="nothing was changed",
+                    remedy="publish it first",
+                )
+        return tuple(self._flip(service, change.before, change.after) for service in change.services)
 
+    def _flip(self, service: Service, before: Mode, after: Mode) -> Step:
         def flip(mode: Mode) -> Action:
-            return self._action("switch-mode", service=change.service.value, mode=mode.value)
+            return self._action("switch-mode", service=service.value, mode=mode.value)
 
         def flipped(mode: Mode) -> Check:
-            summary = f"{change.service} goes to its {mode} pool, in memory and on disk"
-            return self._check("mode", summary, service=change.service.value, mode=mode.value)
+            summary = f"{service} goes to its {mode} pool, in memory and on disk"
+            return self._check("mode", summary, service=service.value, mode=mode.value)
 
-        return (
-            Step(
-                id=self._id("switch-mode", change.service, change.after),
-                target=self._spec.name,
-                summary=f"route {change.service} to its {change.after} pool instead of {change.before}, live",
-                do=flip(change.after),
-                undo=flip(change.before),
-                until=(flipped(change.after),),
-                undo_until=(flipped(change.before),),
-            ),
+        return Step(
+            id=self._id("switch-mode", service, after),
+            target=self._spec.name,
+            summary=f"route {service} to its {after} pool instead of {before}, live",
+            do=flip(after),
+            undo=flip(before),
+            until=(flipped(after),),
+            undo_until=(flipped(before),),
         )
 
     def _drain(self, change: Drain) -> tuple[Step, ...]:

@@ -227,7 +227,7 @@ def test_the_map_of_a_stopped_haproxy_is_put_back(published: Any) -> None:
     before = published.files()
     with published.open() as provider:
         (step,) = provider.lower(
-            SwitchMode(service=Service.OWA, before=Mode.BRIDGE, after=Mode.OFFLOAD), provider.observe(ALL_SERVICES)
+            SwitchMode(services=(Service.OWA,), before=Mode.BRIDGE, after=Mode.OFFLOAD), provider.observe(ALL_SERVICES)
         )
         published.haproxy.stop()
         with pytest.raises(Exception, match="nobody answers"):
@@ -316,7 +316,7 @@ def test_a_full_disk_is_told_and_nothing_changes(bench: Any, small_disk: Callabl
     with bench.open() as provider:
         for change in (
             Publish(leaf=bench.first.fingerprint, modes=BRIDGED),
-            SwitchMode(service=Service.OWA, before=Mode.BRIDGE, after=Mode.OFFLOAD),
+            SwitchMode(services=(Service.OWA,), before=Mode.BRIDGE, after=Mode.OFFLOAD),
             InstallCertificate(leaf=bench.second.fingerprint),
         ):
             with pytest.raises(Rejected, match="disk is full") as caught:

@@ -32,7 +32,7 @@ def rotate(bench: Any, provider: Any, before: Any, after: Any) -> None:
 def flip(bench: Any, provider: Any, mode: Mode, service: Service = Service.OWA) -> None:
     """Switch a service."""
     other = Mode.BRIDGE if mode is Mode.OFFLOAD else Mode.OFFLOAD
-    bench.apply(provider, SwitchMode(service=service, before=other, after=mode))
+    bench.apply(provider, SwitchMode(services=(service,), before=other, after=mode))
 
 
 def test_no_request_is_lost(published: Any) -> None:
@@ -265,7 +265,7 @@ def test_what_a_killed_run_left_is_removed_by_the_way_back(published: Any) -> No
         seen = provider.observe(ALL_SERVICES)
         for change in (
             Publish(leaf=published.first.fingerprint, modes=BRIDGED),
-            SwitchMode(service=Service.OWA, before=Mode.BRIDGE, after=Mode.OFFLOAD),
+            SwitchMode(services=(Service.OWA,), before=Mode.BRIDGE, after=Mode.OFFLOAD),
             Mark(marker="run", present=True),
         ):
             leave()

@@ -382,7 +382,7 @@ def test_what_cannot_be_is_refused_while_planning() -> None:
         LOWERING.lower(Publish(leaf=LEAF, modes={Service.MRSPROXY: Mode.OFFLOAD}), facts())
     narrow = Lowering(SPEC.model_copy(update={"services": (Service.OWA,)}), SETTINGS)
     with pytest.raises(UnsupportedMode):
-        narrow.lower(SwitchMode(service=Service.EWS, before=Mode.BRIDGE, after=Mode.OFFLOAD), facts())
+        narrow.lower(SwitchMode(services=(Service.EWS,), before=Mode.BRIDGE, after=Mode.OFFLOAD), facts())
     with pytest.raises(TypeError):
         LOWERING.lower(EnableCertificate(before=None, after=Thumbprint("A" * 40)), facts())
     with pytest.raises(TypeError):
