@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from lbsync.testing.nginx import nginx_ready
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("LBSYNC_SHARED", ROOT.parent / "shared"))
 
 _PRESENT: dict[str, Callable[[], bool]] = {
     "data": (SHARED / "data" / "exchange").is_dir,
     "haproxy": lambda: shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin") is not None,
+    "nginx": nginx_ready,
     "sshd": lambda: Path("/usr/sbin/sshd").exists(),
     "pwsh": lambda: shutil.which("pwsh") is not None,
 }

@@ -54,6 +54,12 @@ def free_port(address: str) -> int:
         return int(probe.getsockname()[1])
 
 
+def own_address() -> str:
+    """A loopback address that nobody else is likely to use."""
+    pick = random.SystemRandom()
+    return f"127.{pick.randint(1, 250)}.{pick.randint(1, 250)}.{pick.randint(2, 250)}"
+
+
 class RunningHaproxy:
     """HAProxy in master-worker mode below ``directory``, loading ``directory/lbsync`` beside its main file.
 
@@ -84,8 +90,7 @@ class RunningHaproxy:
         self.main = directory / "haproxy.cfg"
         self.socket = (sockets or directory) / "admin.sock"
         self.master_socket = (sockets or directory) / "master.sock"
-        pick = random.SystemRandom()
-        self.address = f"127.{pick.randint(1, 250)}.{pick.randint(1, 250)}.{pick.randint(2, 250)}"
+        self.address = own_address()
         self.https_port = free_port(self.address)
         self.http_port = free_port(self.address)
         self._loads = loads
