@@ -10,7 +10,7 @@ SOURCES := lbsync providers certs tests tools bench
 
 # CI turns every skip for want of these into a failure.
 ifeq ($(CI),true)
-export LBSYNC_REQUIRE ?= haproxy,sshd,data
+export LBSYNC_REQUIRE ?= haproxy,nginx,sshd,data
 endif
 # The wheels bring node and pyright with them: no look-up, no download, whatever else is on PATH.
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
@@ -26,7 +26,7 @@ setup: ## the locked environment in .venv (quick when up to date)
 	@tools/setup.sh
 
 packages:
-	@tools/packages.sh haproxy openssh-server
+	@tools/packages.sh haproxy nginx libnginx-mod-stream openssh-server
 
 demo: setup ## a whole rollout on a rehearsal farm, and back
 	@tools/packages.sh haproxy

@@ -4,10 +4,15 @@
 # since a test that needs it says so. No service of theirs is started, now or at the next boot.
 set -euo pipefail
 
+PATH=$PATH:/usr/sbin:/sbin
+
 present() {
   case $1 in
-    haproxy) PATH=$PATH:/usr/sbin:/sbin command -v haproxy >/dev/null ;;
+    haproxy) command -v haproxy >/dev/null ;;
     openssh-server) [ -x /usr/sbin/sshd ] ;;
+    nginx) command -v nginx >/dev/null ;;
+    # Debian's packages have it as a module of its own, others (nginx.org's) built in.
+    libnginx-mod-stream) [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || nginx -V 2>&1 | grep -q -e '--with-stream\( \|$\)' ;;
     *) dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
   esac
 }
@@ -47,7 +52,7 @@ if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${m
 fi
 for package in "${missing[@]}"; do
   case $package in
-    haproxy) unit=haproxy ;;
+    haproxy | nginx) unit=$package ;;
     openssh-server) unit=ssh ;;
     *) continue ;;
   esac
