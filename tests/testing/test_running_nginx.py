@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,9 +44,8 @@ def test_a_reload_gives_new_workers(nginx: RunningNginx) -> None:
     (nginx.http_file).write_text(
         f"server {{ listen {nginx.address}:{nginx.http_port}; return 200 'in http'; }}\n", encoding="utf-8"
     )
-    # return is the one handler of stream that needs no server behind it.
     (nginx.owned / "stream.conf").write_text(
-        f"server {{ listen {nginx.address}:{nginx.https_port}; return 'HTTP/1.0 200 OK\\r\\n\\r\\nin stream'; }}\n",
+        f"server {{ listen {nginx.address}:{nginx.https_port}; return 'in stream'; }}\n",
         encoding="utf-8",
     )
     (nginx.owned / ".stream.conf.part").write_text("half a dire", encoding="utf-8")
@@ -53,9 +53,10 @@ def test_a_reload_gives_new_workers(nginx: RunningNginx) -> None:
     assert len(before) == len(nginx.workers) == 2
     assert not before & nginx.workers
     assert nginx.pid == master
-    for port, text in ((nginx.http_port, b"in http"), (nginx.https_port, b"in stream")):
-        with urllib.request.urlopen(f"http://{nginx.address}:{port}/", timeout=10) as answer:
-            assert answer.read() == text
+    with urllib.request.urlopen(f"http://{nginx.address}:{nginx.http_port}/", timeout=10) as answer:
+        assert answer.read() == b"in http"
+    with socket.create_connection((nginx.address, nginx.https_port), timeout=10) as connection:
+        assert connection.recv(100) == b"in stream"
 
 
 def test_a_refused_reload_is_told(nginx: RunningNginx) -> None:
