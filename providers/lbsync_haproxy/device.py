@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from lbsync.errors import Rejected, TargetError, Unreachable
 from lbsync.kit.host import Completed, Host
+from lbsync.kit.waiting import wait_for
 from lbsync.target import BalancerSpec
 from lbsync_haproxy import wire
 from lbsync_haproxy.disk import read_disk
@@ -16,7 +17,7 @@ from lbsync_haproxy.host_view import read_host
 from lbsync_haproxy.judge import Seen
 from lbsync_haproxy.layout import Layout
 from lbsync_haproxy.pools import modes_of, pool_name, pools_of
-from lbsync_haproxy.runtime import Running, Runtime, wait_for
+from lbsync_haproxy.runtime import Running, Runtime
 from lbsync_haproxy.settings import HaproxySettings
 from lbsync_haproxy.wire import ServerRow
 

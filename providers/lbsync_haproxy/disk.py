@@ -5,18 +5,16 @@ Rule of this room: reads only; a private key that is read on the way (the live P
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 
 from lbsync.errors import Rejected
 from lbsync.kit.host import Host
+from lbsync.kit.marker import read_marker
+from lbsync.kit.pem_files import leaf_digests
 from lbsync_certs import Fingerprint, Thumbprint
-from lbsync_certs.info import fingerprint_of, thumbprint_of
 from lbsync_haproxy import layout
 from lbsync_haproxy.layout import Layout, leaf_of
 from lbsync_haproxy.render import structure_of
-
-_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def read_disk(host: Host, home: Layout) -> Disk:
         live_thumbprint=leaves[1] if leaves else None,
         certs_directory=certs is not None,
         installed=tuple(leaf for name in certs or () if (leaf := leaf_of(name))),
-        marker=read_marker(host, home),
+        marker=read_marker(host, home.marker),
         foreign=tuple(n for n in names or () if n.endswith(".cfg") and not n.startswith(".") and n != layout.CFG),
         stale_ocsp="live.pem.ocsp" in (certs or ()),
     )
@@ -68,29 +66,10 @@ def read_text(host: Host, home: Layout, name: str) -> str | None:
     return None if data is None else data.decode(errors="replace")
 
 
-def read_marker(host: Host, home: Layout) -> str | None:
-    """The run marker's text."""
-    data = host.read_file(home.marker)
-    return None if data is None else data.decode(errors="replace").strip()
-
-
 def live_leaf(host: Host, home: Layout) -> tuple[Fingerprint, Thumbprint] | None:
     """SHA-256 and SHA-1 of the leaf in the file that the live link points to."""
     data = host.read_file(home.live)
     return leaf_digests(data) if data is not None else None
-
-
-def leaf_digests(pem: bytes) -> tuple[Fingerprint, Thumbprint] | None:
-    """SHA-256 and SHA-1 of the first certificate of a PEM file, ``None`` where there is none."""
-    text = pem.decode("ascii", errors="replace")
-    start, end = text.find(_BEGIN), text.find(_END)
-    if start < 0 or end < start:
-        return None
-    try:
-        der = ssl.PEM_cert_to_DER_cert(text[start : end + len(_END)])
-    except ValueError:
-        return None
-    return fingerprint_of(der), thumbprint_of(der)
 
 
 def installed_pem(host: Host, home: Layout, leaf: Fingerprint) -> tuple[bytes, Thumbprint]:

@@ -6,22 +6,21 @@ was there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from pydantic import JsonValue
-
 from lbsync.errors import Rejected, TargetError
+from lbsync.kit.marker import leave_marker, remove_marker
+from lbsync.kit.pem_files import leaf_digests
+from lbsync.kit.seal import body_of, seal, seal_of
+from lbsync.kit.waiting import wait_for
 from lbsync.model import Mode, Receipt
 from lbsync.services import Service
 from lbsync.target import MaterialSource
 from lbsync_certs import Fingerprint
 from lbsync_haproxy import layout
 from lbsync_haproxy.device import Device
-from lbsync_haproxy.disk import installed_pem, leaf_digests, read_marker, read_text
+from lbsync_haproxy.disk import installed_pem, read_text
 from lbsync_haproxy.host_view import buffer_size
-from lbsync_haproxy.layout import body_of, leaf_of, pem_name, seal, seal_of
+from lbsync_haproxy.layout import leaf_of, pem_name
 from lbsync_haproxy.pools import map_key, parse_map_body, pool_name
-from lbsync_haproxy.runtime import wait_for
 from lbsync_haproxy.tidy import tidy
 
 _COMMAND_ROOM = 512
@@ -220,47 +219,15 @@ def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
 def mark(device: Device, marker: str) -> Receipt:
     """Leave the run marker. Raises Rejected where another run's is there, TargetError."""
     tidy(device)
-    there = read_marker(device.host, device.home)
-    if there == marker:
-        return Receipt(summary="the run marker is there already")
-    if there is not None:
-        raise _other_run(device, there)
-    try:
-        device.host.write_file(device.home.marker, f"{marker}\n".encode(), exclusive=True)
-    except Rejected as error:
-        if error.code != "exists":
-            raise
-        raise _other_run(device, read_marker(device.host, device.home) or "unknown") from error
-    return Receipt(summary="left the run marker", details={"file": device.home.marker})
+    return leave_marker(device.host, device.home.marker, marker)
 
 
 def unmark(device: Device, marker: str) -> Receipt:
     """Remove the run marker if it is this one; another run's stays. Raises TargetError."""
     tidy(device)
-    there = read_marker(device.host, device.home)
-    if there != marker:
-        return Receipt(summary="the run marker is not there" if there is None else "kept another run's marker")
-    device.host.remove(device.home.marker)
-    return Receipt(summary="removed the run marker", details={"file": device.home.marker})
-
-
-def _other_run(device: Device, there: str) -> Rejected:
-    return Rejected(
-        f"another run says that it is at work here: {there}",
-        where=device.home.marker,
-        state="nothing was changed",
-        remedy="wait for it; when it is dead for certain, take it back (`lbsync rollback`) or remove the file",
-        code="marker",
-    )
+    return remove_marker(device.host, device.home.marker, marker)
 
 
 def map_modes(text: str | None, key: str) -> str | None:
     """The pool that a map file's text names for a key."""
     return parse_map_body(body_of(text)).get(key) if text is not None else None
-
-
-def as_texts(value: JsonValue) -> dict[str, str | None]:
-    """The ``files`` argument of an action. Raises TypeError for anything else."""
-    if not isinstance(value, Mapping):
-        raise TypeError("files must be a table")
-    return {name: text if isinstance(text := value.get(name), str) else None for name in layout.TEXT_FILES}

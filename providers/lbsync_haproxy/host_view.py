@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lbsync.errors import TargetError
+from lbsync.kit.endpoints import Endpoint, parse_listening
 from lbsync.kit.host import Host
 from lbsync_haproxy import wire
-from lbsync_haproxy.binds import Endpoint, parse_binds, parse_listening
+from lbsync_haproxy.binds import parse_binds
 from lbsync_haproxy.settings import HaproxySettings
 
 _BUFSIZE = re.compile(r"^\s*tune\.bufsize\s+(\d+)", re.MULTILINE)

@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from lbsync.facts import BalancerFacts, BalancerLive, MemberLive
+from lbsync.kit.endpoints import endpoint, first_clash
+from lbsync.kit.seal import body_of, seal_of
 from lbsync.model import Mode
 from lbsync.services import Service
 from lbsync.target import BalancerSpec
 from lbsync_certs import Fingerprint
 from lbsync_haproxy import layout
-from lbsync_haproxy.binds import Endpoint, parse_binds
+from lbsync_haproxy.binds import parse_binds
 from lbsync_haproxy.disk import Disk
 from lbsync_haproxy.host_view import HostView
-from lbsync_haproxy.layout import Layout, body_of, seal_of
+from lbsync_haproxy.layout import Layout
 from lbsync_haproxy.pools import PREFIX, modes_of, parse_map_body, pool_name, pools_of
-from lbsync_haproxy.render import endpoint, render, structure_of
+from lbsync_haproxy.render import render, structure_of
 from lbsync_haproxy.runtime import Running
 from lbsync_haproxy.settings import HaproxySettings
 from lbsync_haproxy.wire import version_of
@@ -181,23 +183,19 @@ def _foreign_binds(settings: HaproxySettings, seen: Seen) -> list[str]:
     found: list[str] = []
     for port in ports:
         place = endpoint(settings.bind_address, port)
-        if clash := _first(seen.host.binds, settings.bind_address, port):
+        if clash := first_clash(seen.host.binds, settings.bind_address, port):
             found.append(
                 f"{clash.where} binds {clash.address}:{port}, which is our {place}: HAProxy would share connections between "
                 "both. Remove that bind, or give lbsync another address."
             )
-        elif not _first(own, settings.bind_address, port) and not (loaded and seen.disk.structure is None):
-            clash = _first(seen.host.listening, settings.bind_address, port)
+        elif not first_clash(own, settings.bind_address, port) and not (loaded and seen.disk.structure is None):
+            clash = first_clash(seen.host.listening, settings.bind_address, port)
             if clash:
                 found.append(
                     f"Something listens on {clash.address}:{port} already, where our listener {place} shall be: "
                     f"find it with `ss -ltnp 'sport = :{port}'` and stop it, or give lbsync another address."
                 )
     return found
-
-
-def _first(endpoints: Iterable[Endpoint], address: str, port: int) -> Endpoint | None:
-    return next((endpoint for endpoint in endpoints if endpoint.clashes(address, port)), None)
 
 
 def _map_blockers(entries: Mapping[str, str], running: Running | None) -> list[str]:

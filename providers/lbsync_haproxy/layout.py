@@ -1,17 +1,12 @@
-"""The files lbsync owns on an HAProxy host: their names, and the seal that tells ours from an edited one.
+"""The files lbsync owns on an HAProxy host: their names.
 
 Rule of this room: pure. HAProxy loads every ``*.cfg`` of a directory given with -f, so nothing else of ours ends so.
-
-Each text file begins with a line that names lbsync and holds the SHA-256 of the rest: whoever edits it breaks the seal, and
-lbsync then refuses to overwrite what somebody wrote.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from lbsync_certs import Fingerprint
 
@@ -22,10 +17,6 @@ CA = "server-ca.pem"
 TEXT_FILES = (CA, MAP, CRT_LIST, CFG)
 """In the order they are written: the configuration, which refers to the others, last."""
 
-Seal = Literal["absent", "intact", "edited", "foreign"]
-
-_HEADER = "# Owned by lbsync: do not edit, an edited file is not overwritten. sha256:"
-_SEALED = re.compile(re.escape(_HEADER) + r"([0-9a-f]{64})\n")
 _PEM_NAME = re.compile(r"([0-9a-f]{64})\.pem\Z")
 
 
@@ -88,28 +79,3 @@ def leaf_of(name: str | None) -> Fingerprint | None:
     """The leaf that a PEM's file name (or the live link's target) stands for; ``None`` for any other name."""
     found = _PEM_NAME.match(name or "")
     return Fingerprint(found.group(1)) if found else None
-
-
-def seal(body: str) -> str:
-    """A file's text with its header."""
-    return f"{_HEADER}{_digest(body)}\n{body}"
-
-
-def body_of(text: str) -> str:
-    """A sealed file's text without its header; a text without one as it is."""
-    found = _SEALED.match(text)
-    return text[found.end() :] if found else text
-
-
-def seal_of(text: str | None) -> Seal:
-    """Whether a file is ours and as we wrote it."""
-    if text is None:
-        return "absent"
-    found = _SEALED.match(text)
-    if not found:
-        return "foreign"
-    return "intact" if found.group(1) == _digest(text[found.end() :]) else "edited"
-
-
-def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()

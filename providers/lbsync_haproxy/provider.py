@@ -14,13 +14,15 @@ from pydantic import JsonValue
 from lbsync.changes import Change
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.kit.host import open_host
+from lbsync.kit.marker import read_marker
+from lbsync.kit.texts import texts_of
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step
 from lbsync.services import Service
 from lbsync.target import BalancerSpec, Capabilities, MaterialSource, Provider
 from lbsync_certs import Fingerprint
 from lbsync_haproxy import checks, effects, layout
 from lbsync_haproxy.device import Device
-from lbsync_haproxy.disk import read_marker, read_text
+from lbsync_haproxy.disk import read_text
 from lbsync_haproxy.judge import judge
 from lbsync_haproxy.layout import leaf_of
 from lbsync_haproxy.lowering import Lowering
@@ -74,7 +76,7 @@ class HaproxyProvider:
                 states: list[JsonValue] = [*sorted({row.state for row in rows})]
                 return {"states": states}
             case "mark" | "unmark":
-                return {"marker": read_marker(device.host, device.home)}
+                return {"marker": read_marker(device.host, device.home.marker)}
             case other:
                 raise ValueError(f"no such action: {other}")
 
@@ -103,7 +105,7 @@ class HaproxyProvider:
                 live, structure = args.get("live"), args.get("structure")
                 receipt = write_files(
                     device,
-                    effects.as_texts(args["files"]),
+                    texts_of(args["files"], layout.TEXT_FILES),
                     Fingerprint(live) if isinstance(live, str) else None,
                     structure if isinstance(structure, str) else None,
                 )

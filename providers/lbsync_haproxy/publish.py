@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from lbsync.errors import Rejected, TargetError
+from lbsync.kit.seal import body_of, seal_of
 from lbsync.model import Receipt
 from lbsync_certs import Fingerprint
 from lbsync_haproxy import layout
 from lbsync_haproxy.device import Device
 from lbsync_haproxy.disk import installed_pem, read_text
-from lbsync_haproxy.layout import body_of, leaf_of, pem_name, seal_of
+from lbsync_haproxy.layout import leaf_of, pem_name
 from lbsync_haproxy.pools import parse_map_body
 from lbsync_haproxy.render import staged
 from lbsync_haproxy.tidy import clear_trial, tidy

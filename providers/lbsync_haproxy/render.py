@@ -22,11 +22,13 @@ import re
 from collections.abc import Iterable, Mapping
 
 from lbsync.errors import ConfigError
+from lbsync.kit.endpoints import endpoint
+from lbsync.kit.seal import body_of, seal
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
 from lbsync.target import BalancerSpec, Member
 from lbsync_haproxy import layout
-from lbsync_haproxy.layout import Layout, body_of, seal
+from lbsync_haproxy.layout import Layout
 from lbsync_haproxy.pools import HTTP_FRONTEND, HTTPS_FRONTEND, map_body, parse_map_body, pool_name, pools_of
 from lbsync_haproxy.settings import HaproxySettings
 
@@ -85,11 +87,6 @@ def structure_of(files: Mapping[str, str | None]) -> str | None:
     plain = _SETENV.sub("", cfg).removeprefix("global\n")
     parts = [plain, crt_list, ca, *sorted(parse_map_body(table))]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def endpoint(address: str, port: int) -> str:
-    """``address:port`` as bind and server lines want it."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _configuration(spec: BalancerSpec, settings: HaproxySettings, at: Layout) -> str:

@@ -5,8 +5,7 @@ Rule of this room: an answer counts only when it says what success says; silence
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lbsync.errors import Rejected, Unreachable
@@ -154,17 +153,3 @@ class Runtime:
             state="the certificate served is the one before",
             code="certificate",
         )
-
-
-def wait_for(question: Callable[[], bool], timeout_s: float, every_s: float = 0.1) -> bool:
-    """Ask until true or the time is over; HAProxy tells nobody when it is ready. ``Unreachable`` counts as not yet."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            if question():
-                return True
-        except Unreachable:
-            pass  # the socket changes hands during a reload
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(every_s)

@@ -1,51 +1,21 @@
 """Settings of one HAProxy, as ``[balancers.settings]`` has them.
 
-Rule of this room: every value that reaches HAProxy's configuration or command line is checked here or in ``render``; a space or
-a quote in one could otherwise become a directive.
+Rule of this room: every value that reaches HAProxy's configuration or command line is checked here, in the kit or in ``render``;
+a space or a quote in one could otherwise become a directive.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from lbsync.kit.host import SshSettings
-from lbsync.model import Value
-
-_PATH = re.compile(r"/[A-Za-z0-9._/@+-]*[A-Za-z0-9._@+-]\Z")
+from lbsync.kit.settings import AbsolutePath, ListenerSettings
 
 
-_ACCOUNT = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
-
-
-def _path(text: str) -> str:
-    if not _PATH.match(text) or "/../" in f"{text}/":
-        raise ValueError("must be an absolute path of letters, digits and . _ / @ + -")
-    return text
-
-
-def _address(text: str) -> str:
-    return text if text == "*" else str(ipaddress.ip_address(text))
-
-
-AbsolutePath = Annotated[str, AfterValidator(_path)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class HaproxySettings(Value):
+class HaproxySettings(ListenerSettings):
     """Where HAProxy runs, what it listens on, and how lbsync reaches it."""
 
-    bind_address: Annotated[str, AfterValidator(_address)] = Field(
-        default="*", description="Address that HAProxy listens on for Exchange; * for all of them."
-    )
-    https_port: Port = Field(default=443, description="Port of the TLS listener.")
-    http_port: int = Field(default=80, ge=0, le=65535, description="Port that redirects to https; 0 for none.")
-    public_https_port: Port | None = Field(
-        default=None, description="Port clients see in redirects, where it is not https_port (address translation)."
-    )
     directory: AbsolutePath = Field(
         default="/etc/haproxy/lbsync",
         description="Directory that lbsync owns; HAProxy must load it with a second -f.",
@@ -68,16 +38,9 @@ class HaproxySettings(Value):
         default="haproxy", pattern=r"^[A-Za-z0-9@._-]+$", description="systemd unit for reload = systemd."
     )
     pid_file: AbsolutePath | None = Field(default=None, description="File with the master's pid, for reload = signal.")
-    reload_timeout_s: float = Field(default=30.0, gt=0, description="Seconds a new worker may take to answer.")
     haproxy: AbsolutePath = Field(
         default="/usr/sbin/haproxy", description="The program, to check a configuration (-c)."
     )
-    owner: str | None = Field(
-        default=None, pattern=_ACCOUNT, description="User that shall own lbsync's files there; default: who writes."
-    )
-    group: str | None = Field(default=None, pattern=_ACCOUNT, description="Group that shall own lbsync's files there.")
-    ssh: SshSettings | None = Field(default=None, description="Reach HAProxy's host over SSH; default: this host.")
-    tls_min: Literal["TLSv1.2", "TLSv1.3"] = Field(default="TLSv1.2", description="Oldest TLS version for clients.")
     resumption: bool = Field(
         default=True,
         description="False: no TLS session is resumed, on any listener of this HAProxy; wanted under Extended Protection.",
@@ -87,10 +50,6 @@ class HaproxySettings(Value):
         default=1800,
         ge=60,
         description="Longest silence of client or server: an ActiveSync ping waits up to 30 minutes.",
-    )
-    probe_address: str | None = Field(
-        default=None,
-        description="Address lbsync asks to see the certificate served; default: bind_address, else the host's own.",
     )
 
     @model_validator(mode="after")
@@ -109,17 +68,3 @@ class HaproxySettings(Value):
     def config_files(self) -> tuple[str, ...]:
         """``config_file`` as a tuple."""
         return (self.config_file,) if isinstance(self.config_file, str) else self.config_file
-
-    @property
-    def public_port(self) -> int:
-        """The https port as clients write it."""
-        return self.public_https_port or self.https_port
-
-    @property
-    def probe(self) -> str:
-        """The address at which lbsync looks at the TLS listener."""
-        if self.probe_address:
-            return self.probe_address
-        if self.bind_address not in {"*", "0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
-            return self.bind_address
-        return self.ssh.host if self.ssh else "127.0.0.1"

@@ -17,16 +17,18 @@ from lbsync.changes import (
 )
 from lbsync.errors import UnsupportedMode
 from lbsync.facts import BalancerFacts, BalancerLive, FarmFacts, MemberLive
+from lbsync.kit.endpoints import Endpoint
+from lbsync.kit.seal import body_of, seal_of
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
 from lbsync.target import BalancerSpec, Member
 from lbsync_certs import Fingerprint, Thumbprint
 from lbsync_haproxy import layout, plugin, wire
-from lbsync_haproxy.binds import Endpoint, parse_binds, parse_listening
-from lbsync_haproxy.disk import Disk, leaf_digests
+from lbsync_haproxy.binds import parse_binds
+from lbsync_haproxy.disk import Disk
 from lbsync_haproxy.host_view import HostView
 from lbsync_haproxy.judge import Seen, judge
-from lbsync_haproxy.layout import body_of, leaf_of, seal, seal_of
+from lbsync_haproxy.layout import leaf_of
 from lbsync_haproxy.lowering import Lowering
 from lbsync_haproxy.pools import map_body, modes_of, parse_map_body, pools_of
 from lbsync_haproxy.render import render, staged, structure_of
@@ -103,18 +105,6 @@ def test_a_bind_that_cannot_be_understood_is_told(word: str) -> None:
     assert (found, len(unclear)) == ((), 1)
 
 
-def test_listening_sockets_are_read_from_the_kernel() -> None:
-    """Addresses are little-endian words; mapped and wildcard ones are what they mean; others states are no listeners."""
-    header = "  sl  local_address rem_address   st\n"
-    v4 = header + "   0: 0A01010A:01BB 00000000:0000 0A 0\n   1: 0100007F:0050 0100007F:1234 01 0\n"
-    v6 = header + (
-        "   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0\n"
-        "   1: 0000000000000000FFFF00000100007F:0019 00000000000000000000000000000000:0000 0A 0\n"
-    )
-    found = {(endpoint.address, endpoint.first) for endpoint in parse_listening([v4, v6, ""])}
-    assert found == {("10.1.1.10", 443), ("*", 80), ("127.0.0.1", 25)}
-
-
 STAT = (
     "# pxname,svname,scur,status,check_status,last_chk,\n"
     "ex_owa_bridge,EX01,3,UP,L7OK,200,\n"
@@ -182,21 +172,11 @@ def test_the_directory_is_found_among_what_haproxy_loads() -> None:
     assert unseen.loads_directory("/etc/haproxy/lbsync") is None
 
 
-def test_a_seal_tells_ours_from_an_edited_file() -> None:
-    """Absent, intact, edited, somebody else's."""
-    text = seal("one\ntwo\n")
-    assert [seal_of(item) for item in (None, text, text + "#\n", "one\n")] == ["absent", "intact", "edited", "foreign"]
-    assert body_of(text) == "one\ntwo\n"
-    assert body_of("foreign\n") == "foreign\n"
-
-
 def test_names_of_certificates_go_both_ways() -> None:
     """Only a full fingerprint counts."""
     assert leaf_of(layout.pem_name(LEAF)) == LEAF
     assert leaf_of("live.pem") is None
     assert leaf_of(None) is None
-    assert leaf_digests(b"no certificate") is None
-    assert leaf_digests(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n") is None
 
 
 def test_the_map_says_modes_and_back() -> None:
