@@ -58,7 +58,7 @@ bench: setup ## speed and memory, as ratios of one run (BENCH=--quick for a shor
 soak: setup packages ## 500 seeded kills of the real command (KILLS=n, SEED=n)
 	LBSYNC_KILLS=$(or $(KILLS),500) LBSYNC_SEED=$(SEED) $(BIN)/python -m pytest -q -n auto tests/rollout/test_sigkill.py
 
-compat: setup ## the HAProxy tests against newer Debian packages, unpacked into .compat
+compat: setup ## the tests of HAProxy and NGINX against other Debian packages, unpacked into .compat
 	@tools/compat.sh
 
 lock: setup ## resolve requirements/*.txt again, with hashes, for Python 3.11 to 3.14

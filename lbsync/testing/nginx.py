@@ -295,8 +295,12 @@ def _children(pid: int) -> tuple[int, ...]:
 
 
 def _title(pid: int) -> str:
-    """What a process calls itself: NGINX writes what each does over its arguments."""
+    """What a process calls itself: NGINX writes what each does over its arguments, beginning with its own name.
+
+    Words in front of that name, as of a loader that started it, stay.
+    """
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace")
+        return words.rsplit("\0", 1)[-1]
     except OSError:
         return ""
