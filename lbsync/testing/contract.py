@@ -12,6 +12,7 @@ it a fixture ``subject``, and pytest holds the provider to every promise::
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class Subject:
     """A provider opened on a device that nothing of lbsync's was published on, and what to publish.
 
     ``first`` and ``second`` are certificates for the published names, ``servers`` the names of at least two healthy members,
-    ``service`` one that may be offloaded and whose pools are healthy in both modes.
+    ``service`` one that may be offloaded and whose pools are healthy in both modes; ``services`` are all that the balancer was
+    given to publish, ``service`` among them.
     """
 
     provider: Provider
@@ -47,8 +49,19 @@ class Subject:
     second: Bundle
     servers: tuple[str, ...]
     service: Service = Service.OWA
+    services: tuple[Service, ...] = tuple(SERVICES)
     said: list[str] = field(default_factory=list[str])
     """Everything the provider said, as JSON."""
+
+    @property
+    def switched(self) -> tuple[Service, ...]:
+        """What a change of mode names here: the one service, or all that may be offloaded where no path is seen."""
+        return (self.service,) if self.provider.capabilities.per_path_modes else self.offloadable
+
+    @property
+    def offloadable(self) -> tuple[Service, ...]:
+        """All services but MRSProxy."""
+        return tuple(service for service in self.services if SERVICES[service].offloadable)
 
     def open(self, leaf: Fingerprint) -> Bundle:
         """The subject is its own MaterialSource."""
@@ -74,7 +87,7 @@ class Subject:
             Publish(leaf=self.first.fingerprint, modes=dict.fromkeys(SERVICES, Mode.BRIDGE)),
         ]
         if Mode.OFFLOAD in able.modes:
-            found.append(SwitchMode(services=(self.service,), before=Mode.BRIDGE, after=Mode.OFFLOAD))
+            found.append(SwitchMode(services=self.switched, before=Mode.BRIDGE, after=Mode.OFFLOAD))
         if able.drain:
             found.append(Drain(server=server, timeout_s=_PATIENCE_S, on_timeout="stop"))
             found.append(Undrain(server=server, timeout_s=_PATIENCE_S, on_timeout="stop"))
@@ -175,10 +188,10 @@ class ProviderContract:
         assert (seen.published, seen.leaf, seen.marker) == (True, subject.second.fingerprint, None)
         assert seen.structure == seen.wanted_structure
         assert {subject.first.fingerprint, subject.second.fingerprint} <= set(seen.installed)
-        offload = Mode.OFFLOAD in subject.provider.capabilities.modes
-        assert seen.modes[subject.service] is (Mode.OFFLOAD if offload else Mode.BRIDGE)
-        others = {mode for service, mode in seen.modes.items() if service is not subject.service}
-        assert others == {Mode.BRIDGE}
+        able = Mode.OFFLOAD in subject.provider.capabilities.modes
+        assert set(subject.offloadable) <= set(seen.modes)
+        offloaded = {service for service, mode in seen.modes.items() if mode is Mode.OFFLOAD}
+        assert offloaded == (set(subject.switched) if able else set())
         assert seen.problems == ()
 
     def test_undo_restores_from_every_prefix(self, subject: Subject) -> None:
@@ -259,7 +272,20 @@ class ProviderContract:
         for mode in set(Mode) - subject.provider.capabilities.modes:
             other = next(iter(set(Mode) - {mode}))
             with pytest.raises(UnsupportedMode):
-                subject.provider.lower(SwitchMode(services=(subject.service,), before=other, after=mode), seen)
+                subject.provider.lower(SwitchMode(services=subject.switched, before=other, after=mode), seen)
+
+    def test_a_device_that_sees_no_path_switches_all_its_services_or_none(self, subject: Subject) -> None:
+        """One listener has one mode there: a change of only some services is refused while planning, both ways."""
+        able = subject.provider.capabilities
+        if able.per_path_modes:
+            pytest.skip("this device chooses the mode by path")
+        if able.modes != frozenset(Mode):
+            pytest.skip("this device has one mode only")
+        seen, every = subject.observe(), subject.offloadable
+        for before, after in itertools.permutations(Mode):
+            for some in (every[:1], every[1:], (subject.service,)):
+                with pytest.raises(UnsupportedMode):
+                    subject.provider.lower(SwitchMode(services=some, before=before, after=after), seen)
 
     def test_nothing_said_holds_a_key(self, subject: Subject) -> None:
         """Steps, receipts, states, facts and evidence carry names and fingerprints only."""
