@@ -6,6 +6,7 @@ unchanged system (health, sessions, time) stands in a field called ``live``; a p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -177,6 +178,15 @@ class FarmFacts(Value):
     def outlook_anywhere_of(self, server: str) -> OutlookAnywhereFacts | None:
         """Outlook Anywhere of one server; names compare without case."""
         return next((item for item in self.outlook_anywhere if item.server.lower() == server.lower()), None)
+
+    def mrsproxy_of(self, servers: Iterable[str]) -> bool | None:
+        """Whether MRSProxy is enabled on all of these servers (true) or on none (false); ``None`` where nobody knows.
+
+        Names compare without case. Servers that differ, or one that AD does not list, make ``None``.
+        """
+        told = {name.lower(): enabled for name, enabled in self.mrsproxy_enabled.items()}
+        found = {told.get(server.lower()) for server in servers}
+        return found.pop() if len(found) == 1 else None
 
 
 class MemberLive(Value):

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 
 from lbsync.advice import Finding
 from lbsync.advise.case import Case, protected
+from lbsync.facts import ServerFacts
+from lbsync.model import Mode
+from lbsync.services import SERVICES
+from lbsync_certs.names import covers
 
 
 def blocked(case: Case) -> Iterator[Finding]:
@@ -35,18 +39,80 @@ def another_run(case: Case) -> Iterator[Finding]:
 
 
 def mixed_modes(case: Case) -> Iterator[Finding]:
-    """Some balancers see no path: one mode for all services of a listener."""
-    if len(set(case.desired.modes.values())) == 1:
-        return
+    """Some balancers see no path: one mode for all services of a listener.
+
+    MRSProxy, which is always bridged, is in the way of offloading there unless it is disabled or has a name of its own.
+    """
+    modes = _wanted(case)
     for name, capability in case.capabilities.items():
-        if not capability.per_path_modes:
+        if capability.per_path_modes:
+            continue
+        if len(modes) > 1:
             yield Finding(
                 rule="balancer-one-mode",
                 severity="refuse",
                 where=(name,),
-                reason="It cannot offload some services and bridge others on one listener (MRSProxy is always bridged).",
-                remedy="Bridge every service there, or use a balancer that routes by path.",
+                reason="It sees no path, so it cannot offload some services and bridge others on one listener.",
+                remedy="Bridge every service there, or offload every one, or use a balancer that routes by path.",
             )
+        elif modes == {Mode.OFFLOAD} and capability.mrsproxy_host is None and case.mrsproxy is not False:
+            yield Finding(
+                rule="mrsproxy-on-shared-listener",
+                severity="refuse",
+                where=(name,),
+                reason="It sees no path: with everything offloaded, MRSProxy too would reach the servers over plain HTTP, where "
+                "mailbox moves fail, and it is not disabled on every server.",
+                remedy="Disable it on every server (Set-WebServicesVirtualDirectory -MRSProxyEnabled $false), or give it a host "
+                "name of its own that is passed through to the servers (balancers.settings.mrsproxy_host), or bridge.",
+                source="Microsoft: Configuring SSL offloading in Exchange 2013",
+            )
+
+
+def unfiltered(case: Case) -> Iterator[Finding]:
+    """Where no path is seen, what stands beside the nine services is published too."""
+    for name, capability in case.capabilities.items():
+        if capability.filters_paths:
+            continue
+        reason = "It sees no path: PowerShell, /api and unknown paths are published just as the servers have them"
+        if Mode.OFFLOAD in _wanted(case):
+            # Exchange's root redirects to /owa over TLS only: lbsync never changes the site itself, which keeps Require SSL.
+            reason += ", and / is answered 403, since the root keeps Require SSL: users must type /owa"
+        yield Finding(
+            rule="balancer-unfiltered",
+            severity="warn",
+            where=(name,),
+            reason=f"{reason}.",
+            remedy="Restrict at the servers what shall not be reached, or use a balancer that routes by path.",
+        )
+
+
+def mrsproxy_name(case: Case) -> Iterator[Finding]:
+    """MRSProxy's own name is passed through: it is the servers' certificate that remote moves verify."""
+    for name, capability in case.capabilities.items():
+        host = capability.mrsproxy_host
+        if host is None:
+            continue
+        where = tuple(server.server for server in case.facts.servers if _lacks(server, host))
+        if where:
+            yield Finding(
+                rule="mrsproxy-name-missing",
+                severity="refuse",
+                where=where,
+                reason=f"The certificate on IIS 443 is not for {host}, MRSProxy's own name on {name}, which is passed through to "
+                "it; remote mailbox moves verify it.",
+                remedy="Put a certificate with this name onto the servers, or name one that they hold "
+                "(balancers.settings.mrsproxy_host).",
+            )
+
+
+def _lacks(server: ServerFacts, host: str) -> bool:
+    leaf = server.front_end_leaf
+    return leaf is not None and not covers(leaf.info, host)
+
+
+def _wanted(case: Case) -> set[Mode]:
+    """The modes wanted of all services that may be in either."""
+    return {mode for service, mode in case.desired.modes.items() if SERVICES[service].offloadable}
 
 
 def same_leaf_under_protection(case: Case) -> Iterator[Finding]:
@@ -66,4 +132,4 @@ def same_leaf_under_protection(case: Case) -> Iterator[Finding]:
             )
 
 
-RULES = (blocked, another_run, mixed_modes)
+RULES = (blocked, another_run, mixed_modes, unfiltered, mrsproxy_name)

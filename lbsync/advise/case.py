@@ -39,6 +39,11 @@ class Case:
             if vdir is not None:
                 yield server, vdir
 
+    @property
+    def mrsproxy(self) -> bool | None:
+        """Whether MRSProxy is enabled on every member (true) or on none (false); ``None`` where nobody knows."""
+        return self.facts.farm.mrsproxy_of(server.server for server in self.facts.servers)
+
 
 FarmRule = Callable[[Case], Iterable[Finding]]
 ServiceRule = Callable[[Case, Service], Iterable[Finding]]

@@ -167,15 +167,15 @@ def test_outlook_anywhere_must_be_known_to_ad() -> None:
     assert rules(judge(facts.model_copy(update={"farm": farm}))) == {"outlook-anywhere-missing"}
 
 
-def test_a_balancer_that_cannot_is_told_at_plan_time() -> None:
-    """Missing modes, unsafe NTLM and path-blindness are each refused."""
-    blind = {"lb1": Capabilities(per_path_modes=False)}
-    assert rules(judge(fact_set(), capabilities=blind)) == {"balancer-one-mode"}
-    assert rules(judge(fact_set(), desired(all_modes(Mode.BRIDGE)), blind)) == set()
-    bridging = {"lb1": Capabilities(modes=frozenset({Mode.BRIDGE}))}
+def test_a_mode_the_balancer_cannot_do_is_told_at_plan_time() -> None:
+    """Refused for each service that wants it, and for no other."""
+    bridging = {"lb1": Capabilities(modes=frozenset({Mode.BRIDGE}), ntlm_safe=frozenset({Mode.BRIDGE}))}
     assert rules(judge(fact_set(), capabilities=bridging)) == {"balancer-cannot-offload"}
-    leaking = {"lb1": Capabilities(ntlm_safe=frozenset())}
-    assert rules(judge(fact_set(), capabilities=leaking)) == {"balancer-cannot-offload", "balancer-cannot-bridge"}
+    assert rules(judge(fact_set(), desired(all_modes(Mode.BRIDGE)), bridging)) == set()
+    offloading = {"lb1": Capabilities(modes=frozenset({Mode.OFFLOAD}), ntlm_safe=frozenset({Mode.OFFLOAD}))}
+    advice = judge(fact_set(), capabilities=offloading)
+    assert rules(advice) == {"balancer-cannot-bridge"}
+    assert [v.service for v in advice.services if v.refused] == [Service.MRSPROXY]
 
 
 def test_bridging_under_extended_protection_needs_the_same_certificate() -> None:
