@@ -30,7 +30,8 @@ from lbsync.difference import flag_changes, outlook_anywhere_change
 from lbsync.facts import BalancerFacts, ServerFacts
 from lbsync.model import Check, Mode, Step, StepId
 from lbsync.services import SERVICES, Service
-from lbsync.target import Target
+from lbsync.target import Capabilities, Target
+from lbsync.verdict import Expected
 from lbsync.weave import Weave
 from lbsync_certs import Fingerprint
 
@@ -41,11 +42,19 @@ OUTSIDE = "outside"
 class Phases:
     """One plan being woven; each method adds a phase after the steps that ``front`` names.
 
-    Raises AssertionError where no certificate is known: the rules refuse that before.
+    ``capabilities`` is by balancer name; a rollout asks for those of every balancer, a distribution for none. Raises
+    AssertionError where no certificate is known: the rules refuse that before.
     """
 
     def __init__(
-        self, desired: Desired, facts: FactSet, targets: Mapping[str, Target], basis: str, now: datetime
+        self,
+        desired: Desired,
+        facts: FactSet,
+        targets: Mapping[str, Target],
+        capabilities: Mapping[str, Capabilities],
+        *,
+        basis: str,
+        now: datetime,
     ) -> None:
         if desired.leaf is None:
             raise AssertionError("a plan without a certificate")
@@ -53,6 +62,7 @@ class Phases:
         self.desired = desired
         self.facts = facts
         self.targets = targets
+        self.capabilities = capabilities
         self.basis = basis
         # With the time of planning: two hosts that saw the same farm must not take each other's marker for their own.
         self.marker = f"plan {basis[:12]} of {now.isoformat()}"
@@ -135,29 +145,18 @@ class Phases:
         return {service: seen.modes.get(service, Mode.BRIDGE) for service in SERVICES}
 
     def _modes(self, mode: Mode) -> None:
-        """Switch to ``mode`` what shall be in it and is not, where the pool it goes to is up."""
+        """Switch to ``mode`` what shall be in it and is not, where the pools it goes to are up."""
         ends: list[StepId] = []
         for seen in self.facts.balancers:
             now = self._start_modes(seen)
-            for service in SERVICES:
-                if self.desired.modes[service] is not mode or now[service] is mode:
-                    continue
-                ready = Step(
-                    id=StepId(f"{seen.balancer}:ready:{service}:{mode}"),
-                    target=seen.balancer,
-                    sign="?",
-                    summary=f"wait until the {mode} pool of {service} is up",
-                    until=(
-                        Check(
-                            target=seen.balancer,
-                            verb="pool-up",
-                            args={"service": service.value, "mode": mode.value},
-                            summary=f"{mode} pool of {service} is up",
-                        ),
-                    ),
-                )
-                gate = self.weave.add((ready,), after=self.front)
-                change = SwitchMode(services=(service,), before=now[service], after=mode)
+            moving = tuple(s for s in SERVICES if self.desired.modes[s] is mode and now[s] is not mode)
+            if not moving:
+                continue
+            together = self.capabilities[seen.balancer].switches_together
+            for services in [moving] if together else [(service,) for service in moving]:
+                name = f"ready:{mode}" if together else f"ready:{services[0]}:{mode}"
+                gate = self.weave.add((_ready(seen.balancer, name, services, mode),), after=self.front)
+                change = SwitchMode(services=services, before=now[services[0]], after=mode)
                 ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=gate)
         if ends:
             self.front = tuple(ends)
@@ -242,13 +241,46 @@ class Phases:
     def _final_checks(self) -> tuple[Check, ...]:
         checks = list(self._serving_checks())
         for seen in self.facts.balancers:
+            able = self.capabilities[seen.balancer]
             for service, mode in self.desired.modes.items():
                 if not any(server.vdir(service) for server in self.facts.servers):
                     continue
-                verb = "mrsproxy" if service is Service.MRSPROXY else "service"
-                args = {"balancer": seen.balancer, "service": service.value, "mode": mode.value}
+                verb, args = "service", {"balancer": seen.balancer, "service": service.value, "mode": mode.value}
+                if service is Service.MRSPROXY:
+                    if not self._asks_mrsproxy(able):
+                        continue
+                    verb = "mrsproxy"
+                    args |= {"host": able.mrsproxy_host} if able.mrsproxy_host is not None else {}
                 summary = f"{service} answers through {seen.balancer}"
                 checks.append(Check(target=OUTSIDE, verb=verb, args={**args}, summary=summary))
-            for verb, summary in (("redirect", "port 80 sends to https"), ("absent", "PowerShell is not published")):
+            ends = [("redirect", "port 80 sends to https")]
+            # Where no path is seen everything the servers have is passed on, PowerShell too: the advice says so.
+            ends += [("absent", "PowerShell is not published")] if able.filters_paths else []
+            for verb, summary in ends:
                 checks.append(Check(target=OUTSIDE, verb=verb, args={"balancer": seen.balancer}, summary=summary))
         return tuple(checks)
+
+    def _asks_mrsproxy(self, able: Capabilities) -> bool:
+        enabled = self.facts.farm.mrsproxy_of(server.server for server in self.facts.servers)
+        expected = Expected(leaf=self.leaf, modes=self.desired.modes, mrsproxy_enabled=enabled)
+        return expected.asks_mrsproxy(filters_paths=able.filters_paths, mrsproxy_host=able.mrsproxy_host)
+
+
+def _ready(balancer: str, name: str, services: tuple[Service, ...], mode: Mode) -> Step:
+    """The gate ``name`` before some services go to their pool of ``mode``: all these pools are up."""
+    pools, are = ("pool", "is") if len(services) == 1 else ("pools", "are")
+    return Step(
+        id=StepId(f"{balancer}:{name}"),
+        target=balancer,
+        sign="?",
+        summary=f"wait until the {mode} {pools} of {', '.join(services)} {are} up",
+        until=tuple(
+            Check(
+                target=balancer,
+                verb="pool-up",
+                args={"service": service.value, "mode": mode.value},
+                summary=f"{mode} pool of {service} is up",
+            )
+            for service in services
+        ),
+    )

@@ -55,7 +55,7 @@ def build(
     UnsafeChange with every reason when a rule refuses, UnsupportedMode when a target cannot do what is asked.
     """
     advice = advise(desired, facts, capabilities, now)
-    phases = _admitted(desired, facts, targets, advice, now)
+    phases = _admitted(desired, facts, targets, capabilities, advice, now=now)
     phases.rollout()
     return _plan(phases, advice)
 
@@ -67,7 +67,7 @@ def build_distribution(desired: Desired, facts: FactSet, targets: Mapping[str, T
     """
     at_work = facts.model_copy(update={"balancers": tuple(b for b in facts.balancers if b.published)})
     advice = advise_distribution(desired, at_work, now)
-    phases = _admitted(desired, at_work, targets, advice, now, basis_facts=facts)
+    phases = _admitted(desired, at_work, targets, {}, advice, now=now, basis_facts=facts)
     phases.distribution()
     return _plan(phases, advice)
 
@@ -76,9 +76,10 @@ def _admitted(
     desired: Desired,
     facts: FactSet,
     targets: Mapping[str, Target],
+    capabilities: Mapping[str, Capabilities],
     advice: Advice,
-    now: datetime,
     *,
+    now: datetime,
     basis_facts: FactSet | None = None,
 ) -> Phases:
     if advice.refusals:
@@ -88,20 +89,23 @@ def _admitted(
             state="nothing was changed",
             remedy="do what each reason says, then plan again",
         )
-    return Phases(desired, facts, targets, basis(desired, basis_facts or facts), now)
+    return Phases(desired, facts, targets, capabilities, basis=basis(desired, basis_facts or facts), now=now)
 
 
 def _plan(phases: Phases, advice: Advice) -> Plan:
     warnings = [f for f in advice.farm if f.severity == "warn"]
     warnings += [f for verdict in advice.services for f in verdict.findings if f.severity == "warn"]
+    steps = phases.weave.steps
+    # What a device makes of being changed matters only where it is changed.
+    told = [f"{seen.balancer}: {note}" for seen in phases.facts.balancers for note in seen.notes] if steps else []
     return Plan(
         farm=phases.desired.farm,
         basis=phases.basis,
-        steps=phases.weave.steps,
+        steps=steps,
         modes=phases.desired.modes,
         leaf=phases.leaf,
         warnings=tuple(dict.fromkeys(_told(finding) for finding in warnings)),
-        notes=tuple(phases.notes),
+        notes=(*phases.notes, *told),
     )
 
 

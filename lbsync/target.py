@@ -87,6 +87,11 @@ class Capabilities(Value):
     drain: bool = True
     high_availability: bool = False
 
+    @property
+    def switches_together(self) -> bool:
+        """True where one change of mode names all its services: each by itself would cost a reload, or cannot be."""
+        return not (self.live_mode_switch and self.per_path_modes)
+
 
 class Provider(Target, Protocol):
     """One open balancer."""

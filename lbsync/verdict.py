@@ -37,12 +37,17 @@ class Light(StrEnum):
 
 
 class Listener(Value):
-    """Where clients reach a balancer. ``http_port`` ``None``: nothing is promised on plain http."""
+    """Where clients reach a balancer. ``http_port`` ``None``: nothing is promised on plain http.
+
+    ``filters_paths`` and ``mrsproxy_host`` are what its provider's capabilities say of them.
+    """
 
     balancer: str
     address: str
     https_port: int = Field(default=HTTPS_PORT, ge=1, le=65535)
     http_port: int | None = Field(default=HTTP_PORT, ge=1, le=65535)
+    filters_paths: bool = True
+    mrsproxy_host: str | None = None
 
 
 class Expected(Value):
@@ -52,6 +57,15 @@ class Expected(Value):
     modes: dict[Service, Mode]
     mrsproxy_enabled: bool | None = None
     """``None`` where nobody knows; then a 403 counts as "disabled"."""
+
+    def asks_mrsproxy(self, *, filters_paths: bool, mrsproxy_host: str | None) -> bool:
+        """Whether MRSProxy can be asked of a balancer with these capabilities.
+
+        It cannot where no path is seen, everything is offloaded and nothing carries MRSProxy apart, which is allowed only
+        where it is disabled: its path would meet port 80, and whatever answered there would prove nothing.
+        """
+        offloaded = any(mode is Mode.OFFLOAD for mode in self.modes.values())
+        return filters_paths or mrsproxy_host is not None or self.mrsproxy_enabled is not False or not offloaded
 
 
 class Greeting(Value):

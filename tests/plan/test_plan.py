@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from lbsync.plan import basis, build, identity
 from lbsync.services import NO_SSL, Service
 from lbsync.target import Capabilities
 from lbsync.testing.farm_facts import (
+    HOSTS,
     NOW,
     Lowering,
     all_modes,
@@ -23,7 +25,9 @@ from lbsync.testing.farm_facts import (
     desired,
     fact_set,
     flags_as_offloaded,
+    leaf_info,
     outlook_anywhere_facts,
+    server_facts,
 )
 from lbsync.weave import Weave
 
@@ -31,11 +35,22 @@ BRIDGED = all_modes(Mode.BRIDGE)
 OFFLOADED = all_modes(Mode.OFFLOAD)
 
 
-def plan(facts: FactSet, wish: Desired | None = None) -> Plan:
+RELOADING = Capabilities(live_mode_switch=False)
+BLIND = Capabilities(live_mode_switch=False, per_path_modes=False, filters_paths=False)
+APART = BLIND.model_copy(update={"mrsproxy_host": "mrs.contoso.test"})
+
+
+def plan(facts: FactSet, wish: Desired | None = None, able: Capabilities | None = None) -> Plan:
     """A plan over targets that lower each change to one step."""
     names = [*(s.server for s in facts.servers), *(b.balancer for b in facts.balancers), "directory"]
-    able = {b.balancer: Capabilities() for b in facts.balancers}
-    return build(wish or desired(), facts, {name: Lowering(name) for name in names}, able, NOW)
+    abilities = {b.balancer: able or Capabilities() for b in facts.balancers}
+    return build(wish or desired(), facts, {name: Lowering(name) for name in names}, abilities, NOW)
+
+
+def with_mrsproxy(facts: FactSet, *enabled: bool) -> FactSet:
+    """The same farm with MRSProxy on or off, server by server."""
+    named = dict(zip((s.server for s in facts.servers), enabled, strict=True))
+    return facts.model_copy(update={"farm": facts.farm.model_copy(update={"mrsproxy_enabled": named})})
 
 
 def offloaded_farm(modes: dict[Service, Mode] | None = None) -> FactSet:
@@ -89,6 +104,90 @@ def test_the_first_rollout_does_everything_in_the_order_that_loses_no_request() 
     assert before(made, "EX02:require-ssl", "lb1:switch-mode:outlook_anywhere:offload")
 
 
+@pytest.mark.parametrize("able", [RELOADING, BLIND])
+def test_a_balancer_that_must_reload_switches_all_services_in_one_step(able: Capabilities) -> None:
+    """One gate waits for all the pools, then one change names them all; a reload for each would cost eight."""
+    made = plan(with_mrsproxy(fact_set(), False, False), able=able)
+    gate = made.step(StepId("lb1:ready:offload"))
+    services = [service.value for service, mode in OFFLOADED.items() if mode is Mode.OFFLOAD]
+    assert [check.args for check in gate.until] == [{"service": name, "mode": "offload"} for name in services]
+    assert gate.summary == f"wait until the offload pools of {', '.join(services)} are up"
+    (flip,) = (step for step in made.steps if "switch-mode" in step.id)
+    assert flip.after == (gate.id,)
+    assert _change(flip)["services"] == services
+    assert (_change(flip)["before"], _change(flip)["after"]) == ("bridge", "offload")
+    for server in ("EX01", "EX02"):
+        assert before(made, f"lb1:undrain:{server}", gate.id)
+    assert before(made, flip.id, "outside:proven")
+
+
+def test_going_back_to_bridging_by_reload_is_one_step_before_the_servers() -> None:
+    """The mirror image holds for them too; what is bridged already is not named."""
+    modes = OFFLOADED | {Service.ECP: Mode.BRIDGE}
+    made = plan(offloaded_farm(modes), desired(BRIDGED), RELOADING)
+    (flip,) = (step for step in made.steps if "switch-mode" in step.id)
+    assert "ecp" not in _list(_change(flip)["services"])
+    assert before(made, "lb1:ready:bridge", flip.id)
+    assert before(made, flip.id, "outside:bridged")
+    assert before(made, "outside:bridged", "EX01:require-ssl")
+
+
+def test_balancers_of_both_kinds_are_switched_each_in_its_way() -> None:
+    """One live, one by reload: eight steps here, one there, beside each other."""
+    facts = fact_set(balancers=(balancer_facts("lb1"), balancer_facts("lb2")))
+    targets = {name: Lowering(name) for name in ("EX01", "EX02", "lb1", "lb2", "directory")}
+    made = build(desired(), facts, targets, {"lb1": Capabilities(), "lb2": RELOADING}, NOW)
+    flips = [step.target for step in made.steps if "switch-mode" in step.id]
+    assert sorted(flips) == ["lb1"] * 8 + ["lb2"]
+    gate = made.step(StepId("lb2:ready:offload"))
+    assert not any("switch-mode" in parent for parent in gate.after)
+
+
+@pytest.mark.parametrize(
+    ("able", "enabled", "modes", "host"),
+    [
+        (Capabilities(), (True, True), OFFLOADED, None),
+        (Capabilities(), (False, False), OFFLOADED, None),
+        (BLIND, (True, True), BRIDGED, None),
+        (BLIND, (False, False), BRIDGED, None),
+        (BLIND, (False, False), OFFLOADED, "not asked"),
+        (APART, (True, False), OFFLOADED, "mrs.contoso.test"),
+        (APART, (False, False), OFFLOADED, "mrs.contoso.test"),
+    ],
+)
+def test_mrsproxy_is_proven_where_it_can_be_asked(
+    able: Capabilities, enabled: tuple[bool, bool], modes: dict[Service, Mode], host: str | None
+) -> None:
+    """On its own name where it has one; not at all where it is disabled and its path would meet port 80."""
+    facts = with_names(with_mrsproxy(fact_set(), *enabled))
+    checks = plan(facts, desired(modes), able).step(StepId("outside:proven")).until
+    asked = [check.args.get("host") for check in checks if check.verb == "mrsproxy"]
+    assert asked == ([] if host == "not asked" else [host])
+    assert ("absent" in {check.verb for check in checks}) is able.filters_paths
+    assert "redirect" in {check.verb for check in checks}
+
+
+def with_names(facts: FactSet) -> FactSet:
+    """The same farm with certificates for MRSProxy's own name, too."""
+    leaf = leaf_info(names=(*HOSTS, "mrs.contoso.test"))
+    return facts.model_copy(update={"servers": tuple(server_facts(s.server, leaf) for s in facts.servers)})
+
+
+def test_what_a_change_costs_on_a_balancer_is_noted() -> None:
+    """Its notes stand in a plan that changes anything, by its name, and not in one without steps."""
+    noted = balancer_facts(modes=BRIDGED).model_copy(update={"notes": ("each step is a reload",)})
+    facts = fact_set(balancers=(noted,))
+    assert plan(facts).notes == ("lb1: each step is a reload",)
+    assert plan(facts, desired(BRIDGED)).notes == ()
+
+
+def _change(step: Step) -> dict[str, object]:
+    assert step.do is not None
+    change = step.do.args["change"]
+    assert isinstance(change, dict)
+    return {**change}
+
+
 def test_publishing_starts_with_every_service_bridged() -> None:
     """Nothing goes to plain HTTP before every server accepts it."""
     publish = plan(fact_set()).step(StepId("lb1:publish"))
@@ -129,7 +228,7 @@ def test_going_back_to_bridging_is_the_mirror_image() -> None:
     } == {(False, True, True)}
 
 
-def _list(value: object) -> list[dict[str, object]]:
+def _list(value: object) -> list[Any]:
     assert isinstance(value, list)
     return value
 
@@ -283,7 +382,7 @@ def test_two_hosts_that_saw_the_same_farm_leave_different_markers() -> None:
 def test_a_plan_without_a_certificate_is_our_bug() -> None:
     """The rules refuse it first; the phases do not guess."""
     with pytest.raises(AssertionError):
-        Phases(desired(leaf=None), fact_set(), {}, "x", NOW)
+        Phases(desired(leaf=None), fact_set(), {}, {}, basis="x", now=NOW)
 
 
 def test_weaving_refuses_steps_that_stand_twice_or_follow_unknown_ones() -> None:
