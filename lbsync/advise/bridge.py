@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from lbsync.advice import Finding
 from lbsync.advise.case import Case, protected
+from lbsync.advise.logon import balancer_modes
 from lbsync.facts import ServerFacts
 from lbsync.model import Mode
 from lbsync.services import Service
@@ -71,17 +72,4 @@ def suppressed(case: Case, service: Service) -> Iterator[Finding]:
         )
 
 
-def balancer_modes(case: Case, _service: Service) -> Iterator[Finding]:
-    """The device must be able to, and must keep NTLM connections apart while it does."""
-    for name, capability in case.capabilities.items():
-        if Mode.BRIDGE not in capability.modes or Mode.BRIDGE not in capability.ntlm_safe:
-            yield Finding(
-                rule="balancer-cannot-bridge",
-                severity="refuse",
-                where=(name,),
-                reason="This balancer cannot bridge, or not without mixing up NTLM connections.",
-                remedy="Use its TLS pass-through, or another balancer.",
-            )
-
-
-RULES = (same_certificate, verified_name, suppressed, balancer_modes)
+RULES = (same_certificate, verified_name, suppressed, balancer_modes(Mode.BRIDGE))

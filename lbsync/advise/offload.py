@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from lbsync.advice import Finding
 from lbsync.advise.case import EXCHANGE_2016, Case, protected, version_of
+from lbsync.advise.logon import balancer_modes
 from lbsync.model import Mode
 from lbsync.services import FRONT_END_SITE, SERVICES, Service
 
@@ -151,19 +152,6 @@ def outlook_anywhere(case: Case, service: Service) -> Iterator[Finding]:
         )
 
 
-def balancer_modes(case: Case, _service: Service) -> Iterator[Finding]:
-    """The device must be able to, and must keep NTLM connections apart while it does."""
-    for name, capability in case.capabilities.items():
-        if Mode.OFFLOAD not in capability.modes or Mode.OFFLOAD not in capability.ntlm_safe:
-            yield Finding(
-                rule="balancer-cannot-offload",
-                severity="refuse",
-                where=(name,),
-                reason="This balancer cannot offload, or not without mixing up NTLM connections.",
-                remedy='Set the mode to "bridge".',
-            )
-
-
 def version(case: Case, service: Service) -> Iterator[Finding]:
     """No how-to exists for 2016 and later, only the prohibitions judged above."""
     where = case.servers(lambda s: version_of(s) >= EXCHANGE_2016)
@@ -185,6 +173,6 @@ RULES = (
     trusted_leg,
     reachable_by_http,
     outlook_anywhere,
-    balancer_modes,
+    balancer_modes(Mode.OFFLOAD),
     version,
 )

@@ -31,6 +31,19 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HOSTS = ("mail.contoso.test", "autodiscover.contoso.test")
 
 
+_METHODS: dict[Service, tuple[str, ...]] = {
+    Service.OWA: ("basic",),
+    Service.ECP: ("anonymous", "basic"),
+    Service.OUTLOOK_ANYWHERE: ("basic", "windows"),
+    Service.OAB: ("windows",),
+    Service.ACTIVESYNC: ("basic",),
+    Service.EWS: ("anonymous", "windows"),
+    Service.AUTODISCOVER: ("anonymous", "basic", "windows"),
+    Service.MAPI: ("windows",),
+}
+"""How clients may log on out of the box, as captured applicationHost.config files of Exchange 2019 have it."""
+
+
 def leaf_info(number: int = 1, *, names: tuple[str, ...] = HOSTS, days_left: int = 200) -> CertificateInfo:
     """A sound certificate; ``number`` makes it another one."""
     return CertificateInfo(
@@ -53,14 +66,15 @@ def vdir_facts(service: Service, token_checking: TokenChecking = TokenChecking.N
     """A virtual directory as set-up leaves it."""
     spec = SERVICES[service]
     carried = tuple(s for s in Service if SERVICES[s].vdir == spec.vdir)
+    methods = next(_METHODS[s] for s in carried if s in _METHODS)
     return VdirFacts(
         location=spec.location,
         services=carried,
         own_ssl_flags=spec.own_ssl_flags,
         ssl_flags=spec.own_ssl_flags or REQUIRE_SSL,
         token_checking=token_checking,
-        authentication=("anonymous", "windows"),
-        providers=("Negotiate", "NTLM"),
+        authentication=methods,
+        providers=("Negotiate", "NTLM") if "windows" in methods else (),
         pool=spec.pool,
     )
 
