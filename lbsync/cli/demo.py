@@ -1,4 +1,4 @@
-"""``lbsync lab demo``: the whole story in one go, on a simulated farm and a real HAProxy.
+"""``lbsync lab demo``: the whole story in one go, on a simulated farm and a real balancer.
 
 Rule of this file: it calls the same commands a person would, in the same process, and ends with the report; nothing is shown
 that a real run would not show. Before and after, the farm's own values are compared.
@@ -7,9 +7,10 @@ that a real run would not show. Before and after, the farm's own values are comp
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -19,22 +20,48 @@ if TYPE_CHECKING:
     from lbsync.cli.command import Session
     from lbsync.lab.farm import LabFarm
 
-MODES = {"default": "offload", "ecp": "bridge"}
-"""What the rehearsal wants: everything offloaded that may be, ECP bridged; MRSProxy stays bridged by itself."""
+Kind = Literal["haproxy", "nginx"]
+Proxied = Literal["stream", "http"]
 
 
-def rehearse(screen: Session, folder: Path, *, servers: int, faults: float, seed: int | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What stands in front of the farm: which balancer, how NGINX passes on, whether its host is reached over SSH."""
+
+    balancer: Kind
+    proxy: Proxied
+    ssh: bool
+
+    @property
+    def words(self) -> str:
+        """As a person would say it."""
+        product = {"haproxy": "HAProxy", "nginx": "NGINX"}[self.balancer]
+        return f"a real {product} over SSH" if self.ssh else f"a real {product}"
+
+    @property
+    def modes(self) -> Mapping[str, str]:
+        """What the rehearsal wants: everything offloaded that may be, ECP bridged; MRSProxy stays bridged by itself.
+
+        A balancer that sees no paths has one mode for all.
+        """
+        if self.balancer == "nginx" and self.proxy == "stream":
+            return {"default": "offload"}
+        return {"default": "offload", "ecp": "bridge"}
+
+
+def rehearse(screen: Session, folder: Path, front: Front, *, servers: int, faults: float, seed: int | None) -> None:
     """Farm up, check, advise, plan, apply, verify, rollback, report.
 
-    Raises LbsyncError where HAProxy is missing or the folder is somebody else's, typer.Exit where a command fails.
+    Raises LbsyncError where a program is missing or the folder is somebody else's, typer.Exit where a command fails.
     """
     from lbsync.lab.daemon import Lab
     from lbsync.lab.spec import LabSpec
 
     spec = LabSpec(servers=servers, faults=faults, seed=seed)
-    with Lab(spec, folder, options={"modes": MODES}) as lab:
+    lab = Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options={"modes": front.modes})
+    with lab:
         words = f"faults {faults:g}, seed {lab.farm.seed}"
-        title(screen, f"{servers} simulated servers behind a real HAProxy", words)
+        title(screen, f"{servers} simulated servers behind {front.words}", words)
         state = lab.directory / "state"
         shutil.rmtree(state, ignore_errors=True)
         Story(screen, lab.config, state, lab.farm).tell()

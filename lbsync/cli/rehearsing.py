@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lbsync.cli.command import Session, command
+from lbsync.cli.demo import Front, Kind, Proxied, rehearse
 from lbsync.cli.options import AsJson, Quiet
 
 if TYPE_CHECKING:
+    from lbsync.lab.configfile import ConfigOptions
     from lbsync.lab.daemon import Lab
+    from lbsync.lab.spec import LabSpec
 
 app = typer.Typer(help="A simulated farm to rehearse on.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -22,35 +25,57 @@ Folder = Annotated[Path, typer.Option("--folder", help="Where the lab keeps its 
 Servers = Annotated[int, typer.Option("--servers", min=1, max=50, help="How many client access servers.")]
 Faults = Annotated[float, typer.Option("--faults", min=0, max=0.5, help="Share of management requests that go wrong.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Repeat the faults of an earlier rehearsal.")]
+Balancer = Annotated[Kind, typer.Option("--balancer", help="The real balancer in front of the farm.")]
+Proxy = Annotated[
+    Proxied | None,
+    typer.Option(
+        "--proxy", show_default=False,
+        help="How NGINX passes on: stream, connections whole, which NTLM needs (default); http, requests by their path.",
+    ),
+]  # fmt: skip
+Ssh = Annotated[bool, typer.Option("--ssh", help="Reach the balancer through a real SSH server on this machine.")]
 DEFAULT_FOLDER = Path("lab-demo")
 
 
 @app.command("demo")
-def demo(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults = 0.02, seed: Seed = None) -> None:
+def demo(
+    folder: Folder = DEFAULT_FOLDER,
+    servers: Servers = 4,
+    faults: Faults = 0.02,
+    seed: Seed = None,
+    *,
+    balancer: Balancer = "haproxy",
+    proxy: Proxy = None,
+    ssh: Ssh = False,
+) -> None:
     """Rehearse a whole rollout, and the way back."""
+    front = _front(balancer, proxy, ssh)
     with command() as screen:
-        from lbsync.cli.demo import rehearse
-
-        rehearse(screen, folder, servers=servers, faults=faults, seed=seed)
+        rehearse(screen, folder, front, servers=servers, faults=faults, seed=seed)
 
 
 @app.command("up")
-def up(folder: Folder = DEFAULT_FOLDER, servers: Servers = 4, faults: Faults = 0.02, seed: Seed = None) -> None:
+def up(
+    folder: Folder = DEFAULT_FOLDER,
+    servers: Servers = 4,
+    faults: Faults = 0.02,
+    seed: Seed = None,
+    *,
+    balancer: Balancer = "haproxy",
+    proxy: Proxy = None,
+    ssh: Ssh = False,
+) -> None:
     """Keep a simulated farm up, until Ctrl-C or lab down.
 
     It writes a configuration for it, so that every command of lbsync can be tried from another terminal.
     """
+    front = _front(balancer, proxy, ssh)
     with command() as screen:
-        from lbsync.cli.demo import MODES
-        from lbsync.lab.daemon import Lab, serve
+        from lbsync.lab.daemon import serve
         from lbsync.lab.spec import LabSpec
-        from lbsync.testing.haproxy import haproxy_program
 
-        there = haproxy_program() is not None
-        if not there:
-            screen.warn("HAProxy is not installed, so the farm has no balancer; Debian, Ubuntu: apt install haproxy")
         spec = LabSpec(servers=servers, faults=faults, seed=seed)
-        serve(Lab(spec, folder, haproxy=there, options={"modes": MODES}), lambda lab: _introduce(screen, lab))
+        serve(_lab(screen, spec, folder, front), lambda lab: _introduce(screen, lab))
 
 
 @app.command("down")
@@ -78,9 +103,34 @@ def state(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False, quiet: Quiet
                 screen.result(f"  {location}: {own or 'inherited'}")
 
 
+def _front(balancer: Kind, proxy: Proxied | None, ssh: bool) -> Front:
+    """The choices of an operator as one value. Raises typer.BadParameter."""
+    if proxy is not None and balancer != "nginx":
+        raise typer.BadParameter("--proxy goes with --balancer nginx only")
+    return Front(balancer, proxy or "stream", ssh)
+
+
+def _lab(screen: Session, spec: LabSpec, folder: Path, front: Front) -> Lab:
+    """The lab, without a balancer where that is not installed: the servers alone are worth a look. Raises LbsyncError."""
+    from lbsync.lab.balancer import NoBalancer
+    from lbsync.lab.daemon import Lab
+
+    wanted: ConfigOptions = {"modes": front.modes}
+    try:
+        return Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options=wanted)
+    except NoBalancer as missing:
+        screen.warn(f"{missing} Until then the farm has no balancer.")
+        return Lab(spec, folder, balancer=None, options=wanted)
+
+
 def _introduce(screen: Session, lab: Lab) -> None:
     """How to use it."""
     screen.result(f"{len(lab.farm.servers)} simulated servers are up; seed {lab.farm.seed}. In another terminal:")
     screen.result(f"  export LBSYNC_CONFIG={lab.config} LBSYNC_STATE={lab.directory / 'state'}")
     screen.result("  lbsync check; lbsync advise; lbsync plan; lbsync apply; lbsync verify; lbsync rollback")
+    if lab.sshd is not None:
+        screen.result(
+            "The balancer's host is reached over SSH. To see a wrong host key refused, write in that configuration"
+        )
+        screen.result(f'  known_hosts = "{lab.sshd.wrong_known_hosts}"')
     screen.result("Ctrl-C here, or lbsync lab down there, ends it.")

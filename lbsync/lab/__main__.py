@@ -1,7 +1,7 @@
 """``python -m lbsync.lab DIRECTORY [SPEC]``: a lab in a process of its own, for benchmarks and kill tests.
 
-SPEC is a JSON object of ``LabSpec`` fields; ``"haproxy": false`` leaves HAProxy out. It prints nothing: ``lab.json`` in the
-directory tells when it is up.
+SPEC is a JSON object of ``LabSpec`` fields; ``"balancer"`` is haproxy, which is the default, nginx, or null for none; ``"proxy"``
+and ``"ssh"`` are as for ``Lab``. It prints nothing: ``lab.json`` in the directory tells when it is up.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from lbsync.lab.spec import LabSpec
 def main(arguments: list[str]) -> None:
     """Serve until a signal or the door says stop."""
     knobs = json.loads(arguments[1]) if len(arguments) > 1 else {}
-    haproxy = bool(knobs.pop("haproxy", True))
-    serve(Lab(LabSpec(**knobs), Path(arguments[0]), haproxy=haproxy))
+    choice = {name: knobs.pop(name) for name in ("balancer", "proxy", "ssh") if name in knobs}
+    serve(Lab(LabSpec(**knobs), Path(arguments[0]), **choice))
 
 
 if __name__ == "__main__":

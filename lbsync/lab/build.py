@@ -47,7 +47,7 @@ def build(spec: LabSpec) -> Built:
     ca = TestCA.new("Contoso lab root")
     names = server_names(spec)
     own = tuple(fqdn_of(name) for name in names) if len(names) <= NAMED else (f"*.{DNS_DOMAIN}",)
-    subject_names = (*spec.hosts, *own)
+    subject_names = (*spec.hosts, *spec.extra_names, *own)
     leaf = ca.issue(subject_names)
     back_end = TestCA.self_signed(["ex.contoso.test"], key="ec256")
     changes = Changes()

@@ -32,6 +32,8 @@ class LabSpec:
     servers: int = 4
     hosts: tuple[str, ...] = ("mail.contoso.test", "autodiscover.contoso.test")
     """Names clients use; the leaf carries them, and each server's own name."""
+    extra_names: tuple[str, ...] = ()
+    """Further names the leaf carries, which are none that clients are served by."""
     version: Version = "2019"
     seed: int | None = None
     """Seed of faults and lags; ``None`` draws one, ``LabFarm.seed`` tells it."""

@@ -43,9 +43,10 @@ class RunningSshd:
     """sshd on 127.0.0.1; ``settings`` log in as the account that runs the test.
 
     ``directory/bin`` is first in its PATH. SHLVL keeps bash from reading this account's ~/.bashrc for every command.
+    ``own_session`` keeps a terminal's Ctrl-C from it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, own_session: bool = False) -> None:
         program = sshd_program()
         if program is None:
             raise FileNotFoundError("sshd is not installed")
@@ -54,6 +55,7 @@ class RunningSshd:
         self.port = free_port("127.0.0.1")
         self.known_hosts = directory / "known_hosts"
         self.key_file = directory / "user_key"
+        self._own_session = own_session
         self._process: subprocess.Popen[bytes] | None = None
         (directory / "bin").mkdir()
         for name in ("host_key", "user_key", "other_key"):
@@ -81,34 +83,51 @@ class RunningSshd:
         return f"[127.0.0.1]:{self.port} {kind} {value}\n"
 
     @property
+    def pid(self) -> int:
+        """Its process id. Raises RuntimeError while it does not run."""
+        if self._process is None:
+            raise RuntimeError("sshd does not run")
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What sshd said so far."""
         return (self.directory / "sshd.log").read_text(encoding="utf-8", errors="replace")
 
-    def __enter__(self) -> Self:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its privilege separation directory, root's
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises RuntimeError with its words when it does not."""
+        if os.geteuid() == 0:  # the directory it asks for when it runs as root, as it does not for others
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         with (self.directory / "sshd.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- a list, no shell
                 [self._program, "-D", "-e", "-f", str(self.directory / "sshd_config")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=self._own_session,
             )
         deadline = time.monotonic() + _START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__(None, None, None)
+                self.stop()
                 raise RuntimeError(f"sshd did not start: {self.log}")
             time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it; connections that are open go on until their clients end them. Twice is once."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait(10)
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            process.wait(10)
+        self.stop()
 
     def _answers(self) -> bool:
         try:

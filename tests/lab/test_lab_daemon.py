@@ -11,14 +11,13 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
-from socket import AF_UNIX, socket
 from typing import Any, cast
 
 import pytest
 
 from lbsync.errors import LbsyncError
+from lbsync.lab.balancer import Process
 from lbsync.lab.control import ask
 from lbsync.lab.daemon import Lab, find, take_down
 from lbsync.lab.spec import LabSpec
@@ -28,8 +27,8 @@ QUIET = LabSpec(servers=1, faults=0.0, seed=3, oa_lag_s=0.05)
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Lab]:
-    """A lab without HAProxy."""
-    with Lab(QUIET, tmp_path / "lab", haproxy=False) as lab:
+    """A lab without a balancer."""
+    with Lab(QUIET, tmp_path / "lab", balancer=None) as lab:
         yield lab
 
 
@@ -41,7 +40,7 @@ def test_files(up: Lab) -> None:
     assert secret.stat().st_mode & 0o777 == 0o600
     assert secret.parent.stat().st_mode & 0o777 == 0o700
     facts = json.loads((up.directory / "lab.json").read_text(encoding="utf-8"))
-    assert (facts["pid"], facts["seed"], facts["haproxy_pid"]) == (os.getpid(), 3, None)
+    assert (facts["pid"], facts["seed"], facts["processes"]) == (os.getpid(), 3, [])
     assert up.farm.password not in (up.directory / "lab.json").read_text(encoding="utf-8")
     assert Path(facts["control"]).stat().st_mode & 0o077 == 0
     up.stop()
@@ -110,7 +109,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
 def test_a_directory_in_use_is_refused(up: Lab) -> None:
     """A second lab in the same directory is refused; the first stays as it was."""
     with pytest.raises(LbsyncError) as used:
-        Lab(QUIET, up.directory, haproxy=False)
+        Lab(QUIET, up.directory, balancer=None)
     assert used.value.code == "lab_in_use"
     assert find(up.directory).ask({"do": "ping"}) == "pong"
 
@@ -120,7 +119,7 @@ def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("mine")
     (tmp_path / "ca.pem").write_text("mine")
     with pytest.raises(LbsyncError) as foreign:
-        Lab(QUIET, tmp_path, haproxy=False)
+        Lab(QUIET, tmp_path, balancer=None)
     assert foreign.value.code == "not_a_lab"
     assert (tmp_path / "config.toml").read_text() == "mine"
 
@@ -128,7 +127,7 @@ def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
 def test_a_directory_is_used_again(tmp_path: Path) -> None:
     """After an end the same directory takes a new lab."""
     for _ in range(2):
-        with Lab(QUIET, tmp_path / "lab", haproxy=False) as lab:
+        with Lab(QUIET, tmp_path / "lab", balancer=None) as lab:
             assert find(lab.directory).ask({"do": "ping"}) == "pong"
 
 
@@ -158,86 +157,47 @@ def process(tmp_path: Path) -> Iterator[Callable[[dict[str, object]], subprocess
 
 def test_take_down(process: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
     """``lab down`` ends the process and waits until it is gone."""
-    running = process({"servers": 1, "haproxy": False})
+    running = process({"servers": 1, "balancer": None})
     assert take_down(tmp_path / "lab")
     assert running.wait(20) == 0
 
 
 def test_a_signal_ends_it(process: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
     """SIGTERM takes everything down in order."""
-    running = process({"servers": 1, "haproxy": False})
+    running = process({"servers": 1, "balancer": None})
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0
     assert not (tmp_path / "lab" / "lab.json").exists()
 
 
+@pytest.mark.parametrize("balancer", ["haproxy", "nginx"])
 def test_a_killed_lab_is_buried(
-    process: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, require: Callable[[str], None]
+    process: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, require: Callable[[str], None], balancer: str
 ) -> None:
-    """A lab that was killed leaves an HAProxy and secrets behind; taking it down ends and removes them."""
-    require("haproxy")
-    running = process({"servers": 1})
+    """A lab that was killed leaves its balancer, its sshd and secrets behind; taking it down ends and removes them."""
+    require(balancer)
+    require("sshd")
+    running = process({"servers": 1, "balancer": balancer, "ssh": True})
     found = find(tmp_path / "lab")
-    assert found.haproxy_pid is not None
-    orphan = os.pidfd_open(found.haproxy_pid)
+    assert [each.name for each in found.processes] == [balancer, "sshd"]
+    orphans = [os.pidfd_open(each.pid) for each in found.processes]
     try:
         running.kill()
         running.wait(20)
         assert not take_down(tmp_path / "lab")
         assert not (tmp_path / "lab" / "secrets").exists()
-        assert select.select([orphan], [], [], 20.0)[0]
+        assert not list((tmp_path / "lab").rglob("*_key"))
+        for orphan in orphans:
+            assert select.select([orphan], [], [], 20.0)[0]
     finally:
-        os.close(orphan)
+        for orphan in orphans:
+            os.close(orphan)
 
 
-def _runs(pid: int) -> bool:
-    """True while the process has not ended (a zombie has)."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def test_with_a_real_haproxy(tmp_path: Path, require: Callable[[str], None]) -> None:
-    """HAProxy runs with the administrator's configuration, answers on its socket, and ends with the lab."""
-    require("haproxy")
-    with Lab(QUIET, tmp_path / "lab") as lab:
-        assert lab.haproxy is not None
-        pid = lab.haproxy.pid
-        assert pid is not None
-        config = tomllib.loads(lab.config.read_text(encoding="utf-8"))
-        settings = config["balancers"][0]["settings"]
-        assert list(Path(settings["directory"]).iterdir()) == []
-        with closing(socket(AF_UNIX)) as connection:
-            connection.connect(settings["socket"])
-            connection.sendall(b"show info\n")
-            assert b"HAProxy" in connection.recv(100)
-        assert b"lb1" in lab.config.read_bytes()
-    assert not _runs(pid)
-    assert not Path(settings["socket"]).exists()
-
-
-def test_without_haproxy_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where HAProxy is missing the error names the package."""
-    monkeypatch.delenv("LBSYNC_HAPROXY", raising=False)
-
-    def nowhere(_name: str, path: str = "") -> None:
-        assert path
-
-    monkeypatch.setattr("shutil.which", nowhere)
-    with pytest.raises(LbsyncError) as missing:
-        Lab(QUIET, tmp_path / "lab")
-    assert missing.value.code == "no_haproxy"
-
-
-def test_a_broken_haproxy_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that ends at once is told with its words, and the farm is down again."""
-    broken = tmp_path / "haproxy"
-    broken.write_text("#!/bin/sh\necho broken here >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("LBSYNC_HAPROXY", str(broken))
-    lab = Lab(QUIET, tmp_path / "lab")
-    with pytest.raises(LbsyncError, match="broken here"):
-        lab.start()
-    assert "NTLM_USER_FILE" not in os.environ
+def test_a_stranger_is_not_buried(tmp_path: Path) -> None:
+    """A process that took over the number of one that a lab had started is left alone, and so is nobody."""
+    stranger = Process("nginx", os.getpid(), tmp_path / "nginx.conf")
+    assert not stranger.end()
+    ended = subprocess.Popen(["true"])
+    ended.wait(20)
+    assert not Process("nginx", ended.pid, tmp_path / "nginx.conf").end()
