@@ -81,8 +81,8 @@ class Prober:
     def check(self, check: Check) -> CheckResult:
         """Answer one check. A listener that does not answer is an answer (red). Raises Rejected for an unknown check.
 
-        Verbs: ``serving`` (leaf), ``service`` (service, mode), ``mrsproxy`` (enabled), ``redirect``, ``absent``; with
-        ``balancer`` each asks that one alone.
+        Verbs: ``serving`` (leaf), ``service`` (service, mode), ``mrsproxy`` (enabled, host), ``redirect``, ``absent``; with
+        ``balancer`` each asks that one alone. ``host`` is MRSProxy's own name, where a listener passes that on by itself.
         """
         judgements = [
             judgement
@@ -99,17 +99,21 @@ class Prober:
         )
 
     def probe_all(self, expected: Expected) -> Evidence:
-        """Everything that ``lbsync verify`` proves, listener by listener."""
+        """Everything that ``lbsync verify`` proves, listener by listener.
+
+        Where no path is seen nothing is said to be unpublished: the servers answer there for whatever they have.
+        """
         judgements = list[Judgement]()
         for listener in self.listeners:
             judgements += self._serving(listener, expected.leaf)
             for service in self.services:
-                if service is Service.MRSPROXY:
-                    judgements.append(self._mrsproxy(listener, expected.mrsproxy_enabled))
-                else:
+                if service is not Service.MRSPROXY:
                     mode = expected.modes.get(service, Mode.BRIDGE)
                     judgements.append(self._service(listener, service, mode))
-            judgements.append(self._absent(listener))
+                elif expected.asks_mrsproxy(filters_paths=listener.filters_paths, mrsproxy_host=listener.mrsproxy_host):
+                    judgements.append(self._mrsproxy(listener, expected.mrsproxy_enabled, listener.mrsproxy_host))
+            if listener.filters_paths:
+                judgements.append(self._absent(listener))
             if listener.http_port is not None:
                 judgements += self._redirect(listener)
         return Evidence(judgements=tuple(judgements))
@@ -128,8 +132,9 @@ class Prober:
                 service, mode = self._arguments(check)
                 return (self._service(listener, service, mode),)
             case "mrsproxy":
-                enabled = check.args.get("enabled")
-                return (self._mrsproxy(listener, enabled if isinstance(enabled, bool) else None),)
+                enabled, host = check.args.get("enabled"), check.args.get("host")
+                own = host if isinstance(host, str) else listener.mrsproxy_host
+                return (self._mrsproxy(listener, enabled if isinstance(enabled, bool) else None, own),)
             case "redirect":
                 return self._redirect(listener)
             case "absent":
@@ -158,21 +163,26 @@ class Prober:
 
     def _service(self, listener: Listener, service: Service, mode: Mode) -> Judgement:
         spec = SERVICES[service]
-        health, door = self._each(listener, (spec.health_path, f"{spec.prefix}/"))
+        health, door = self._each(listener, self.hosts[0], (spec.health_path, f"{spec.prefix}/"))
         return judge_service(service, mode, health, door)
 
-    def _mrsproxy(self, listener: Listener, enabled: bool | None) -> Judgement:
-        canonical, *others = self._each(listener, (SERVICES[Service.MRSPROXY].prefix, *_MRSPROXY_SPELLINGS))
+    def _mrsproxy(self, listener: Listener, enabled: bool | None, own_host: str | None) -> Judgement:
+        # Other spellings show whether a balancer that routes by path is led astray. One that sees none sends them the way of
+        # everything else on the shared names, which is nobody's mistake; MRSProxy's own name has one way only.
+        spellings = _MRSPROXY_SPELLINGS if listener.filters_paths or own_host is not None else ()
+        host = self.hosts[0] if own_host is None else own_host
+        canonical, *others = self._each(listener, host, (SERVICES[Service.MRSPROXY].prefix, *spellings))
         return judge_mrsproxy(canonical, others, enabled=enabled)
 
     def _absent(self, listener: Listener) -> Judgement:
-        return judge_absent(self._each(listener, (*_POWERSHELL, f"/no-such-path-{uuid.uuid4().hex[:8]}")))
+        paths = (*_POWERSHELL, f"/no-such-path-{uuid.uuid4().hex[:8]}")
+        return judge_absent(self._each(listener, self.hosts[0], paths))
 
     def _redirect(self, listener: Listener) -> list[Judgement]:
         return [judge_redirect(self.ask_plain(listener, host, "/owa/"), listener.https_port) for host in self.hosts]
 
-    def _each(self, listener: Listener, paths: Sequence[str]) -> list[Answer]:
-        return _together(lambda path: self.ask(listener, self.hosts[0], path), paths)
+    def _each(self, listener: Listener, host: str, paths: Sequence[str]) -> list[Answer]:
+        return _together(lambda path: self.ask(listener, host, path), paths)
 
     def greet(self, listener: Listener, host: str) -> Greeting:
         """Several full handshakes at once for one host."""

@@ -112,7 +112,7 @@ def carry_out(screen: Session, house: House, look: Look, plan: Plan, confirm_s: 
         ):
             run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id)
         if run.phase is RunPhase.APPLIED:
-            look_from_outside(screen, house, look.desired, story)
+            look_from_outside(screen, house, look, story)
         finish(screen, ledger, run, story, wanted=RunPhase.APPLIED)
 
 

@@ -112,15 +112,7 @@ class House:
     def prober(self) -> Prober:
         """The view from outside."""
         return Prober(
-            tuple(
-                Listener(
-                    balancer=one.name,
-                    address=one.listen.address,
-                    https_port=one.listen.https_port,
-                    http_port=one.listen.http_port,
-                )
-                for one in self.config.balancers
-            ),
+            listeners(self.config, self.capabilities),
             self.config.publish.hosts,
             self.client_ca_pem,
             ALL_SERVICES,
@@ -210,6 +202,21 @@ class House:
         from lbsync.exchange.certificates import export
 
         return export(self._pools[server], thumbprint, tier=self._tier)
+
+
+def listeners(config: Config, capabilities: Mapping[str, Capabilities]) -> tuple[Listener, ...]:
+    """Where clients reach each balancer, and what it makes of what they ask; ``capabilities`` is by balancer name."""
+    return tuple(
+        Listener(
+            balancer=one.name,
+            address=one.listen.address,
+            https_port=one.listen.https_port,
+            http_port=one.listen.http_port,
+            filters_paths=capabilities[one.name].filters_paths,
+            mrsproxy_host=capabilities[one.name].mrsproxy_host,
+        )
+        for one in config.balancers
+    )
 
 
 def together(errors: Sequence[LbsyncError]) -> LbsyncError:

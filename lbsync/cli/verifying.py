@@ -37,7 +37,7 @@ def verify(
             if not house.config.balancers:
                 raise house.loaded.fault("there is no balancer to look at", (), remedy="add a [[balancers]] table")
             look = house.look()
-            seen = look_from_outside(screen, house, look.desired, story)
+            seen = look_from_outside(screen, house, look, story)
         screen.result(*proof_view(seen))
         screen.document(seen.model_dump(mode="json") | {"light": seen.light.value})
         if report:

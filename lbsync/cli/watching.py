@@ -20,10 +20,10 @@ from lbsync.run import Direction, Intended
 if TYPE_CHECKING:
     from lbsync.canary import CanaryReport
     from lbsync.cli.command import Session
-    from lbsync.cli.house import House
+    from lbsync.cli.house import House, Look
     from lbsync.cli.running import Story
-    from lbsync.desired import Desired
     from lbsync.verdict import Evidence as Seen
+    from lbsync.verdict import Expected
 
 CANARY_PATHS = (
     "/owa/healthcheck.htm",
@@ -80,17 +80,23 @@ def watching(screen: Session, house: House, story: Story, title: str, *, wanted:
         _say(screen, counted)
 
 
-def look_from_outside(screen: Session, house: House, desired: Desired, story: Story) -> Seen:
+def look_from_outside(screen: Session, house: House, look: Look, story: Story) -> Seen:
     """Ask everything once from outside, say it in a line, and keep it for the report."""
-    from lbsync.verdict import Expected
-
     at = datetime.now(UTC)
     with screen.busy("looking from outside"):
-        leaf = desired.leaf.fingerprint if desired.leaf else None
-        seen = house.prober.probe_all(Expected(leaf=leaf, modes=desired.modes))
+        seen = house.prober.probe_all(expected(look))
     story.evidence.append(Evidence(title="Seen from outside", at=at, proofs=proofs_of(seen)))
     screen.result(f"Seen from outside: {summary_of(seen)}.")
     return seen
+
+
+def expected(look: Look) -> Expected:
+    """What must be seen from outside once everything is as wanted."""
+    from lbsync.verdict import Expected
+
+    leaf = look.desired.leaf.fingerprint if look.desired.leaf else None
+    enabled = look.facts.farm.mrsproxy_of(server.server for server in look.facts.servers)
+    return Expected(leaf=leaf, modes=look.desired.modes, mrsproxy_enabled=enabled)
 
 
 def _numbers(counted: CanaryReport) -> CanaryNumbers:

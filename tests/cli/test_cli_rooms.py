@@ -18,6 +18,7 @@ import typer
 from pydantic import BaseModel, SecretStr
 
 from lbsync.cli.command import Session, command
+from lbsync.cli.house import Look, listeners
 from lbsync.cli.leaf import find_leaf
 from lbsync.cli.logs import LOG_NAME, details
 from lbsync.cli.progress import Progress
@@ -25,6 +26,7 @@ from lbsync.cli.redact import HIDDEN, Redactor
 from lbsync.cli.screen import Screen
 from lbsync.cli.settings import prepared, with_secrets
 from lbsync.cli.signals import stopping
+from lbsync.cli.watching import expected
 from lbsync.config import BrokenConfig, load
 from lbsync.engine import Asked, Recorded, Retrying, WaitingForConfirmation
 from lbsync.errors import ConfigError, UnsafeChange
@@ -43,8 +45,10 @@ from lbsync.run import (
     TurnedBack,
     Verified,
 )
+from lbsync.target import Capabilities
 from lbsync.testing.ca import TestCA
-from lbsync.testing.farm_facts import leaf_info, server_facts
+from lbsync.testing.farm_facts import desired as wish
+from lbsync.testing.farm_facts import fact_set, leaf_info, server_facts
 
 SECRET = "hunter2-ü/+"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -383,3 +387,42 @@ def test_no_handlers_outside_the_main_thread() -> None:
     thread.start()
     thread.join()
     assert ran.is_set()
+
+
+BALANCER = """
+[[balancers]]
+name = "{name}"
+provider = "haproxy"
+[balancers.listen]
+address = "{name}.contoso.test"
+https_port = 8443
+"""
+
+
+def test_a_listener_is_known_with_what_its_balancer_sees() -> None:
+    """What the provider says of paths and of MRSProxy's name goes with its address into the view from outside."""
+    published = TOML.replace("[certificate]", 'server_ca_file = "ca.pem"\n[certificate]')
+    config = load(published + BALANCER.format(name="lb1") + BALANCER.format(name="lb2"), base=Path()).config
+    blind = Capabilities(per_path_modes=False, filters_paths=False, mrsproxy_host="mrs.contoso.test")
+    one, other = listeners(config, {"lb1": Capabilities(), "lb2": blind})
+    assert (one.balancer, one.https_port, one.filters_paths, one.mrsproxy_host) == ("lb1", 8443, True, None)
+    assert (other.balancer, other.filters_paths, other.mrsproxy_host) == ("lb2", False, "mrs.contoso.test")
+
+
+@pytest.mark.parametrize(
+    ("told", "enabled"),
+    [
+        ({"EX01": True, "EX02": True}, True),
+        ({"ex01": False, "EX02": False}, False),
+        ({"EX01": True, "EX02": False}, None),
+        ({"EX01": False}, None),
+        ({}, None),
+    ],
+)
+def test_what_is_expected_from_outside(told: dict[str, bool], enabled: bool | None) -> None:
+    """The wanted leaf and modes, and MRSProxy as AD has it where all members are alike."""
+    facts = fact_set()
+    facts = facts.model_copy(update={"farm": facts.farm.model_copy(update={"mrsproxy_enabled": told})})
+    wanted = expected(Look(wish(), facts, NOW))
+    assert (wanted.leaf, wanted.modes, wanted.mrsproxy_enabled) == (leaf_info().fingerprint, wish().modes, enabled)
+    assert expected(Look(wish(leaf=None), facts, NOW)).leaf is None

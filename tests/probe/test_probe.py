@@ -69,7 +69,17 @@ class Scene:
 
     def all(self) -> Evidence:
         """Everything."""
-        return self.prober.probe_all(Expected(leaf=self.ours.fingerprint, modes=MODES))
+        return self.prober.probe_all(self.expected())
+
+    def expected(self, mode: Mode = Mode.OFFLOAD, *, mrsproxy: bool | None = None) -> Expected:
+        """What a finished rollout shows with all services in a mode."""
+        modes = dict.fromkeys(ALL_SERVICES, mode) | {Service.MRSPROXY: Mode.BRIDGE}
+        return Expected(leaf=self.ours.fingerprint, modes=modes, mrsproxy_enabled=mrsproxy)
+
+    def blind(self, ca: TestCA, host: str | None = None) -> Prober:
+        """A prober of the same farm behind a balancer that sees no path, MRSProxy on a name of its own or not."""
+        listener = self.prober.listeners[0].model_copy(update={"filters_paths": False, "mrsproxy_host": host})
+        return Prober([listener], HOSTS, ca.root_pem.decode(), ALL_SERVICES, handshakes=2, timeout_s=5)
 
     def lights(self) -> dict[str, Light]:
         """Each subject that is not green."""
@@ -215,6 +225,61 @@ def test_unknown_checks_are_rejected(scene: Scene, verb: str, args: dict[str, Js
     with pytest.raises(Rejected) as caught:
         scene.ask(verb, **args)
     assert caught.value.code == "unknown_check"
+
+
+@pytest.mark.parametrize(
+    ("mode", "mrsproxy", "asked"),
+    [
+        (Mode.BRIDGE, True, True),
+        (Mode.BRIDGE, False, True),
+        (Mode.OFFLOAD, False, False),
+        (Mode.OFFLOAD, None, True),
+    ],
+)
+def test_where_no_path_is_seen_only_what_is_carried_is_asked(
+    scene: Scene, ca: TestCA, mode: Mode, mrsproxy: bool | None, asked: bool
+) -> None:
+    """Not PowerShell, no other spelling, and MRSProxy only where it is not disabled in front of port 80."""
+    scene.farm.special["/PowerShell/"] = Reply(401)
+    scene.farm.special["/EWS/%6Drsproxy.svc"] = Reply(500)
+    if mrsproxy is False:
+        scene.farm.special["/ews/mrsproxy.svc"] = Reply(403)
+    evidence = scene.blind(ca).probe_all(scene.expected(mode, mrsproxy=mrsproxy))
+    assert evidence.passed
+    assert ("mrsproxy" in {each.subject for each in evidence.judgements}) is asked
+    assert "not published" not in {each.subject for each in evidence.judgements}
+    assert ("/ews/mrsproxy.svc" in scene.secure.seen.paths) is asked
+    assert not scene.secure.seen.paths.keys() & {"/PowerShell/", "/powershell", "/EWS/%6Drsproxy.svc"}
+
+
+def test_mrsproxy_is_asked_on_its_own_name(scene: Scene, ca: TestCA) -> None:
+    """With the certificate that answers there, which is the servers'; in every spelling, and nowhere else."""
+    scene.secure.serve(ca.issue((*HOSTS, "mrs.contoso.test"), key="ec256"))
+    arrived = list[Asked]()
+
+    def respond(asked: Asked) -> Reply:
+        arrived.append(asked)
+        return scene.farm(asked)
+
+    scene.secure.respond = respond
+    prober = scene.blind(ca, "mrs.contoso.test")
+    evidence = prober.probe_all(scene.expected(mrsproxy=True).model_copy(update={"leaf": None}))
+    assert {each.subject: each.reason for each in evidence.judgements if each.light is not Light.GREEN} == {}
+    hosts = {asked.host for asked in arrived if "mrsproxy" in asked.path.replace("%6D", "m")}
+    assert hosts == {"mrs.contoso.test"}
+    paths = {asked.path for asked in arrived if asked.host == "mrs.contoso.test"}
+    assert paths == {"/ews/mrsproxy.svc", "/ews//mrsproxy.svc", "/EWS/%6Drsproxy.svc", "/ews/x/../mrsproxy.svc"}
+
+
+def test_a_plan_names_the_host_that_mrsproxy_is_asked_on(scene: Scene, ca: TestCA) -> None:
+    """Its certificate is verified like any other: without the name it is yellow; without a word the listener knows it."""
+    assert not scene.ask("mrsproxy", balancer="lb1", host="mrs.contoso.test").passed
+    scene.secure.serve(ca.issue((*HOSTS, "mrs.contoso.test"), key="ec256"))
+    assert scene.ask("mrsproxy", balancer="lb1", host="mrs.contoso.test").passed
+    scene.secure.seen.hosts.clear()
+    asked = Check(target=OUTSIDE, verb="mrsproxy", args={"balancer": "lb1"}, summary="?")
+    assert scene.blind(ca, "mrs.contoso.test").check(asked).passed
+    assert set(scene.secure.seen.hosts) == {"mrs.contoso.test"}
 
 
 @pytest.mark.parametrize("scene", ["[::1]"], indirect=True)

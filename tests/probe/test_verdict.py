@@ -11,6 +11,7 @@ from lbsync.testing.ca import TestCA
 from lbsync.verdict import (
     Answer,
     Evidence,
+    Expected,
     Greeting,
     Judgement,
     Light,
@@ -230,3 +231,26 @@ def test_the_worst_light_counts_and_nothing_asked_is_red() -> None:
     assert Evidence(judgements=(green,)).passed
     assert not Evidence(judgements=(green, green.model_copy(update={"light": Light.YELLOW}))).passed
     assert not Evidence(judgements=()).passed
+
+
+OFFLOADED = {Service.OWA: Mode.OFFLOAD, Service.MRSPROXY: Mode.BRIDGE}
+BRIDGED = {Service.OWA: Mode.BRIDGE, Service.MRSPROXY: Mode.BRIDGE}
+
+
+@pytest.mark.parametrize(
+    ("modes", "enabled", "filters_paths", "host", "asked"),
+    [
+        (OFFLOADED, False, False, None, False),
+        (OFFLOADED, None, False, None, True),
+        (OFFLOADED, True, False, None, True),
+        (OFFLOADED, False, True, None, True),
+        (OFFLOADED, False, False, "mrs.contoso.test", True),
+        (BRIDGED, False, False, None, True),
+    ],
+)
+def test_when_mrsproxy_is_asked(
+    modes: dict[Service, Mode], enabled: bool | None, filters_paths: bool, host: str | None, asked: bool
+) -> None:
+    """Always, save where it is off and its path would go to port 80 with everything else."""
+    expected = Expected(leaf=None, modes=modes, mrsproxy_enabled=enabled)
+    assert expected.asks_mrsproxy(filters_paths=filters_paths, mrsproxy_host=host) is asked
