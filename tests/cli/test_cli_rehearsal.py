@@ -18,6 +18,8 @@ from lbsync.cli.exits import ExitCode
 from lbsync.cli.house import House
 from lbsync.config import load
 from lbsync.engine import Recorded
+from lbsync.lab.daemon import Lab
+from lbsync.lab.spec import LabSpec
 from lbsync.model import Plan
 from lbsync.run import Awaiting, Interrupted, Run, RunStarted
 from lbsync.testing.farm_facts import NOW
@@ -26,21 +28,36 @@ Lbsync = Callable[..., Any]
 Rehearse = Callable[..., Any]
 
 
-def spawn(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """The real command, with nothing but a home of its own around it."""
-    environ = {"PATH": os.environ["PATH"] + ":/usr/sbin", "HOME": str(folder), "XDG_STATE_HOME": str(folder)}
+def spawn(folder: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    """The real command, with nothing but a home of its own and the programs to rehearse with around it."""
+    programs = {
+        name: value for name, value in os.environ.items() if name.startswith(("LBSYNC_HAPROXY", "LBSYNC_NGINX"))
+    }
+    home = {"PATH": os.environ["PATH"] + ":/usr/sbin", "HOME": str(folder), "XDG_STATE_HOME": str(folder)}
+    environ = {**home, **programs, **more}
     return subprocess.Popen(
         [sys.executable, "-m", "lbsync", *words],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environ,
     )  # fmt: skip
 
 
-def test_the_demo_tells_the_whole_story(tmp_path: Path, require: Callable[[str], None]) -> None:
+@pytest.mark.parametrize(
+    ("words", "front"),
+    [
+        ("--balancer haproxy", "a real HAProxy"),
+        ("--balancer nginx --ssh", "a real NGINX over SSH"),
+        ("--balancer nginx --proxy http", "a real NGINX"),
+    ],
+)
+def test_the_demo_tells_the_whole_story(tmp_path: Path, require: Callable[[str], None], words: str, front: str) -> None:
     """Every chapter in order, nothing lost, everything as before, and a report that is there; with faults on."""
-    require("haproxy")
-    process = spawn(tmp_path, "lab", "demo", "--servers", "2", "--seed", "11")
+    for program in ("haproxy", "nginx", "sshd"):
+        if program in words.replace("--ssh", "sshd"):
+            require(program)
+    process = spawn(tmp_path, "lab", "demo", "--servers", "2", "--seed", "11", *words.split())
     told = process.communicate(timeout=300)[0]
     assert process.returncode == ExitCode.OK, told
+    assert f"2 simulated servers behind {front}   " in told
     chapters = ["lbsync check", "lbsync advise", "lbsync plan", "lbsync apply", "lbsync verify", "lbsync rollback"]
     places = [told.index(f"   {chapter}") for chapter in chapters]
     assert places == sorted(places)
@@ -72,6 +89,63 @@ def test_a_lab_stays_up_until_it_is_taken_down(tmp_path: Path, require: Callable
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_wrong_host_key_is_refused(
+    lbsync: Lbsync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Callable[[str], None]
+) -> None:
+    """The lab's own sshd is trusted by its known_hosts; with the wrong one beside it nothing is asked of that host."""
+    require("haproxy")
+    require("sshd")
+    with Lab(LabSpec(servers=1, faults=0.0), tmp_path / "lab", ssh=True) as lab:
+        monkeypatch.setenv("LBSYNC_CONFIG", str(lab.config))
+        assert lbsync("check").code == ExitCode.OK
+        assert lab.sshd is not None
+        before = lab.sshd.running.log
+        right, wrong = str(lab.sshd.running.known_hosts), str(lab.sshd.wrong_known_hosts)
+        text = lab.config.read_text(encoding="utf-8")
+        lab.config.write_text(text.replace(f'"{right}"', f'"{wrong}"'), encoding="utf-8")
+        told = lbsync("check")
+        assert told.code == ExitCode.ERROR
+        assert "the host's key is not the one in known_hosts" in told.err
+        assert wrong in told.err.replace("\n", "")
+        assert "Accepted publickey" in before
+        assert "Accepted publickey" not in lab.sshd.running.log.removeprefix(before)
+
+
+def test_without_the_balancer_the_servers_are_up(tmp_path: Path) -> None:
+    """Lab up says which package is missing and brings up the servers alone; the demo cannot do without."""
+    nowhere = {"LBSYNC_NGINX": str(tmp_path / "no-nginx")}
+    demo = spawn(tmp_path, "lab", "demo", "--balancer", "nginx", "--folder", "demo", **nowhere)
+    told = demo.communicate(timeout=60)[0]
+    assert demo.returncode == ExitCode.ERROR
+    assert "libnginx-mod-stream" in told
+    process = spawn(tmp_path, "lab", "up", "--servers", "1", "--balancer", "nginx", "--ssh", **nowhere)
+    try:
+        stream = process.stdout
+        assert stream is not None
+        said = ""
+        while "Ctrl-C" not in said:
+            line = stream.readline()
+            assert line, said
+            said += line
+        assert "libnginx-mod-stream" in said
+        assert "the farm has no balancer" in " ".join(said.split())
+        assert "balancers" not in (tmp_path / "lab-demo" / "config.toml").read_text(encoding="utf-8")
+        down = spawn(tmp_path, "lab", "down")
+        assert "It is down" in down.communicate(timeout=60)[0]
+        assert process.wait(60) == ExitCode.OK
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_way_of_passing_on_is_nginxs(lbsync: Lbsync) -> None:
+    """--proxy for HAProxy is a mistake, told before anything is started."""
+    for what in ("up", "demo"):
+        told = lbsync("lab", what, "--proxy", "http")
+        assert told.code == ExitCode.ATTENTION
+        assert "--balancer nginx" in told.err
 
 
 @pytest.mark.parametrize(("answer", "code"), [("no", ExitCode.REFUSED), ("yes", ExitCode.OK)])
