@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 OTHER_PYTHONS := 3.12 3.13 3.14
 SOURCES := lbsync providers certs tests tools bench
+PROGRAMS := haproxy nginx libnginx-mod-stream openssh-server
 
 # CI turns every skip for want of these into a failure.
 ifeq ($(CI),true)
@@ -26,11 +27,11 @@ setup: ## the locked environment in .venv (quick when up to date)
 	@tools/setup.sh
 
 packages:
-	@tools/packages.sh haproxy nginx libnginx-mod-stream openssh-server
+	@tools/packages.sh $(PROGRAMS)
 
-demo: setup ## a whole rollout on a rehearsal farm, and back
-	@tools/packages.sh haproxy
-	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/lbsync lab demo
+demo: setup ## a whole rollout on a rehearsal farm, and back (DEMO="--balancer nginx --ssh" through NGINX, over SSH)
+	@tools/packages.sh $(if $(DEMO),$(PROGRAMS),haproxy)
+	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/lbsync lab demo $(DEMO)
 
 test: setup packages lint pytest ## set up, lint, types, floors, every test
 
