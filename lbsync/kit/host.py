@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from lbsync.errors import ConfigError, Denied, Rejected, TargetError
+from lbsync.kit.stream import Stream
 from lbsync.model import Value
 
 FileKind = Literal["file", "directory", "symlink", "other"]
@@ -67,7 +68,7 @@ class SshSettings(Value):
 
 
 class Host(Protocol):
-    """Files, commands and unix sockets of one host. Paths are absolute POSIX paths.
+    """Files, commands, sockets and connections of one host. Paths are absolute POSIX paths.
 
     Every method raises Unreachable when the host does not answer (in time), Denied when the rights are missing, and
     Rejected (``code``: the errno's name, ``no_space`` for a full disk, ``exists``) for anything else it says no to.
@@ -139,6 +140,15 @@ class Host(Protocol):
         """Connect to a unix stream socket, send ``data``, close the sending side, return all that comes until the end.
 
         A peer that resets the connection after it was reached ends the answer, which may then be empty.
+        """
+        ...
+
+    def connect(self, address: str, port: int, timeout_s: float = 10.0) -> Stream:
+        """A TCP connection from this host to an address or name as this host knows it (IPv6 with or without brackets).
+
+        ``timeout_s`` is for connecting and for each silence after. Raises Unreachable with code ``no_connection`` where nobody
+        listens; Rejected where the host has no way to connect. May be called by several threads; a host may hold back a
+        connection until another one is closed, so a thread keeps one open at a time.
         """
         ...
 

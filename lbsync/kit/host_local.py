@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lbsync.errors import Rejected, Unreachable
 from lbsync.kit.host import Completed, FileKind, FileStatus, refusal, staging_name
+from lbsync.kit.stream import SocketStream, Stream
 
 _CHILD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -177,8 +178,14 @@ class LocalHost:
             except TimeoutError as error:
                 raise Unreachable(f"no full answer within {timeout_s:g} s", where=path) from error
 
+    def connect(self, address: str, port: int, timeout_s: float = 10.0) -> Stream:
+        """See ``Host.connect``."""
+        from lbsync.kit.handshake import connect, where
+
+        return SocketStream(connect(address, port, timeout_s=timeout_s), where(address, port))
+
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing is open that its user does not close."""
 
 
 def kind_of(mode: int) -> FileKind:

@@ -1,7 +1,6 @@
 """A host over SSH: files by SFTP, commands and unix sockets by exec channels.
 
-Rule of this room: a host whose key is not in ``known_hosts`` is never talked to, and nothing is learnt. SSH hands one string
-to the login shell: it is always ``shlex.join`` of an argument list, which a POSIX shell takes apart into the same list.
+Rule of this room: it knows what files and sockets promise; how SSH carries it is the connection's.
 
 Unix sockets are reached through a small relay on the host (python3, else socat): paramiko cannot open
 ``direct-streamlocal@openssh.com`` channels, and those would not pass sudo.
@@ -10,23 +9,17 @@ Unix sockets are reached through a small relay on the host (python3, else socat)
 from __future__ import annotations
 
 import errno
-import shlex
 import stat as stat_module
-import threading
-import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
-
-import paramiko
 
 from lbsync.errors import Denied, Rejected, Unreachable
 from lbsync.kit.host import Completed, FileStatus, SshSettings, refusal, staging_name
 from lbsync.kit.host_local import kind_of
-from lbsync.kit.ssh_channel import converse, open_session
+from lbsync.kit.ssh_connection import SshConnection
 from lbsync.kit.ssh_files import own, rename_if_absent, unlink
-from lbsync.kit.ssh_login import Refuse, connection_error
+from lbsync.kit.ssh_tcp import SshTcp
+from lbsync.kit.stream import Stream
 
 _RELAY: Final = """\
 import socket, sys
@@ -55,15 +48,15 @@ class SshHost:
     """One host over one SSH connection, opened when first used and again after it broke. Safe for several threads."""
 
     def __init__(self, settings: SshSettings) -> None:
-        self._settings = settings
-        self._lock = threading.RLock()
-        self._client: paramiko.SSHClient | None = None
-        self._sftp: paramiko.SFTPClient | None = None
+        self._connection = SshConnection(settings)
+        self._files = self._connection.files
+        self._execute = self._connection.execute
+        self._tcp = SshTcp(self._connection)
 
     @property
     def name(self) -> str:
         """``user@host``."""
-        return f"{self._settings.user}@{self._settings.host}"
+        return self._connection.name
 
     def read_file(self, path: str) -> bytes | None:
         """See ``Host.read_file``."""
@@ -203,98 +196,13 @@ class SshHost:
             raise Unreachable(f"nobody answers on the socket: {said[-1] if said else 'no reason given'}", where=path)
         return done.stdout
 
+    def connect(self, address: str, port: int, timeout_s: float = 10.0) -> Stream:
+        """See ``Host.connect``."""
+        return self._tcp.connect(address, port, timeout_s)
+
     def close(self) -> None:
         """See ``Host.close``."""
-        with self._lock:
-            client, self._client, self._sftp = self._client, None, None
-            if client is not None:
-                client.close()
-
-    def _connected(self) -> paramiko.SSHClient:
-        with self._lock:
-            transport = self._client.get_transport() if self._client else None
-            if self._client is not None and transport is not None and transport.is_active():
-                return self._client
-            self.close()
-            self._client = self._connect()
-            return self._client
-
-    def _connect(self) -> paramiko.SSHClient:
-        settings, where = self._settings, f"{self.name}:{self._settings.port}"
-        known = Path(settings.known_hosts or "~/.ssh/known_hosts").expanduser()
-        client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(Refuse())
-        try:
-            client.load_system_host_keys(str(known))
-        except OSError as error:
-            raise Denied(
-                f"the known_hosts file {known} cannot be read: {error.strerror}",
-                where=where,
-                remedy=f"obtain the host's key in a way you trust and write it there (ssh-keyscan -p {settings.port})",
-                code="unknown_host_key",
-            ) from error
-        try:
-            client.connect(
-                settings.host,
-                port=settings.port,
-                username=settings.user,
-                key_filename=str(Path(settings.key_file).expanduser()) if settings.key_file else None,
-                allow_agent=settings.key_file is None,
-                look_for_keys=settings.key_file is None,
-                timeout=settings.connect_timeout_s,
-                banner_timeout=settings.connect_timeout_s,
-                auth_timeout=settings.connect_timeout_s,
-            )
-        except BaseException as error:
-            client.close()
-            if isinstance(error, (paramiko.SSHException, OSError, EOFError, ValueError)):
-                raise connection_error(error, where, str(known)) from error
-            raise
-        return client
-
-    @contextmanager
-    def _files(self, path: str, doing: str) -> Generator[paramiko.SFTPClient]:
-        """The SFTP session, one caller at a time; errors become ours."""
-        with self._lock:
-            try:
-                yield self._opened_sftp()
-            except (paramiko.SSHException, EOFError, TimeoutError, ConnectionError) as error:
-                self.close()
-                raise Unreachable(
-                    f"the connection broke while trying to {doing}", where=f"{self.name}:{path}"
-                ) from error
-            except OSError as error:
-                # SFTP v3 knows no full disk or busy file: everything but "no such file" and "permission" is a failure.
-                raise refusal(error, doing=doing, where=f"{self.name}:{path}") from error
-
-    def _opened_sftp(self) -> paramiko.SFTPClient:
-        client = self._connected()
-        if self._sftp is None:
-            if self._settings.sudo:
-                channel = open_session(client, self._settings.connect_timeout_s)
-                channel.exec_command(shlex.join(["sudo", "-n", "--", self._settings.sftp_server]))
-                self._sftp = paramiko.SFTPClient(channel)
-            else:
-                self._sftp = client.open_sftp()
-            session = self._sftp.get_channel()
-            if session is not None:
-                session.settimeout(60.0)
-        return self._sftp
-
-    def _execute(self, argv: Sequence[str], data: bytes, timeout_s: float) -> Completed:
-        prefix = ["sudo", "-n", "--"] if self._settings.sudo else []
-        deadline = time.monotonic() + timeout_s
-        try:
-            channel = open_session(self._connected(), self._settings.connect_timeout_s)
-            with channel:
-                channel.settimeout(timeout_s)
-                channel.exec_command(shlex.join([*prefix, *argv]))
-                return converse(channel, data, deadline)
-        except TimeoutError as error:
-            raise Unreachable(f"{argv[0]} did not end within {timeout_s:g} s", where=self.name) from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            self.close()
-            raise Unreachable(f"the connection broke while {argv[0]} ran", where=self.name) from error
+        self._connection.close()
 
     def _sync(self, path: str) -> None:
         done = self._execute(["sync", path], b"", 60)

@@ -14,14 +14,6 @@ import paramiko
 from lbsync.kit.host import Completed
 
 
-def open_session(client: paramiko.SSHClient, timeout_s: float) -> paramiko.Channel:
-    """A channel for one command. Raises EOFError where the connection is closed, SSHException where it is refused."""
-    transport = client.get_transport()
-    if transport is None:
-        raise EOFError("the connection is closed")
-    return transport.open_session(timeout=timeout_s)
-
-
 def converse(channel: paramiko.Channel, data: bytes, deadline: float) -> Completed:
     """Feed a command and collect what it says, all at once so that neither side can block the other."""
     errors = bytearray()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,23 +24,35 @@ def short_path() -> Generator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(scope="module")
-def sshd_directory() -> Generator[Path]:
-    """Where the sshd of a module keeps its keys."""
-    path = Path(tempfile.mkdtemp(prefix="lbssh", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def running_sshd(sshd_directory: Path) -> Generator[RunningSshd | None]:
-    """One sshd for a module, ``None`` where it is not installed."""
+@contextmanager
+def started(*more: str) -> Generator[RunningSshd | None]:
+    """An sshd with more lines of configuration, ``None`` where it is not installed."""
+    directory = Path(tempfile.mkdtemp(prefix="lbssh", dir="/tmp"))
     try:
-        server = RunningSshd(sshd_directory)
-    except FileNotFoundError:
-        yield None
-        return
-    with server:
+        try:
+            server = RunningSshd(directory)
+        except FileNotFoundError:
+            yield None
+            return
+        with (directory / "sshd_config").open("a", encoding="utf-8") as config:
+            config.writelines(f"{line}\n" for line in more)
+        with server:
+            yield server
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def running_sshd() -> Generator[RunningSshd | None]:
+    """One sshd for a module, which tells in its log what it is asked for."""
+    with started("LogLevel VERBOSE") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running_strict_sshd() -> Generator[RunningSshd | None]:
+    """One more, which forwards nothing."""
+    with started("AllowTcpForwarding no") as server:
         yield server
 
 
@@ -49,6 +62,14 @@ def sshd(require: Callable[[str], None], running_sshd: RunningSshd | None) -> Ru
     require("sshd")
     assert running_sshd is not None
     return running_sshd
+
+
+@pytest.fixture
+def strict_sshd(require: Callable[[str], None], running_strict_sshd: RunningSshd | None) -> RunningSshd:
+    """The sshd that forwards nothing, or a skip that says it is missing."""
+    require("sshd")
+    assert running_strict_sshd is not None
+    return running_strict_sshd
 
 
 @pytest.fixture(params=["here", "ssh"])

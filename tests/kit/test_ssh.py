@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -144,8 +145,9 @@ def test_a_missing_paramiko_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, require: Callable[[str], None]
 ) -> None:
     """The extra is named."""
-    monkeypatch.delitem(__import__("sys").modules, "lbsync.kit.host_ssh", raising=False)
-    monkeypatch.setitem(__import__("sys").modules, "paramiko", None)
+    for module in [name for name in sys.modules if name.startswith(("lbsync.kit.host_ssh", "lbsync.kit.ssh_"))]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "paramiko", None)
     with pytest.raises(ConfigError, match="paramiko") as caught:
         open_host(SshSettings(host="h"))
     assert "lbsync[ssh]" in caught.value.remedy
