@@ -164,7 +164,8 @@ class Prober:
     def _service(self, listener: Listener, service: Service, mode: Mode) -> Judgement:
         spec = SERVICES[service]
         health, door = self._each(listener, self.hosts[0], (spec.health_path, f"{spec.prefix}/"))
-        return judge_service(service, mode, health, door)
+        unrewritten = None if listener.filters_paths else listener.http_port
+        return judge_service(service, mode, health, door, unrewritten=unrewritten)
 
     def _mrsproxy(self, listener: Listener, enabled: bool | None, own_host: str | None) -> Judgement:
         # Other spellings show whether a balancer that routes by path is led astray. One that sees none sends them the way of

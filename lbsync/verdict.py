@@ -148,9 +148,15 @@ def judge_greeting(greeting: Greeting, leaf: Fingerprint | None) -> Judgement:
     )
 
 
-def judge_service(service: Service, mode: Mode, health: Answer, door: Answer) -> Judgement:
-    """The health page answers 200, and the service's own path answers without 5xx and without a redirect to http."""
-    light, reason = _service(mode, health, door)
+def judge_service(
+    service: Service, mode: Mode, health: Answer, door: Answer, *, unrewritten: int | None = None
+) -> Judgement:
+    """The health page answers 200, and the service's own path answers without 5xx and without a redirect to http.
+
+    ``unrewritten`` is the port for plain http of a balancer that passes answers on as they are. A server that is offloaded
+    behind it builds redirects from the scheme it sees; they come back to https through that port, which is judged by itself.
+    """
+    light, reason = _service(mode, health, door, unrewritten if mode is Mode.OFFLOAD else None)
     return _judged(f"{service} ({mode})", light, reason, (health, door))
 
 
@@ -217,7 +223,7 @@ def _unfit(greeting: Greeting) -> str:
     return ""
 
 
-def _service(mode: Mode, health: Answer, door: Answer) -> tuple[Light, str]:
+def _service(mode: Mode, health: Answer, door: Answer, unrewritten: int | None) -> tuple[Light, str]:
     for answer in (health, door):
         light = _unanswered(answer)
         if light is not None:
@@ -225,13 +231,18 @@ def _service(mode: Mode, health: Answer, door: Answer) -> tuple[Light, str]:
         if answer.status == _FORBIDDEN:
             hint = "; Require SSL is probably on at the server" if mode is Mode.OFFLOAD else ""
             return Light.YELLOW, f"{answer.path} answers 403{hint}"
-        if (answer.location or "").lower().startswith("http://"):
+        if _plain(answer) and (unrewritten is None or not _same_host(answer, "http", unrewritten)):
             return Light.YELLOW, f"{answer.path} sends clients to plain http: {answer.location}"
         if (answer.status or 0) >= _SERVER_ERRORS:
             return Light.YELLOW, f"{answer.path} answers {answer.status}: no server is up for it, or it fails"
     if health.status != _OK:
         return Light.YELLOW, f"{health.path} answers {health.status} instead of 200"
-    return Light.GREEN, f"healthy at {health.member or 'a server'}, {door.path} answers {door.status}"
+    way = " to plain http, which is sent back to https" if _plain(door) else ""
+    return Light.GREEN, f"healthy at {health.member or 'a server'}, {door.path} answers {door.status}{way}"
+
+
+def _plain(answer: Answer) -> bool:
+    return (answer.location or "").lower().startswith("http://")
 
 
 def _mrsproxy(answer: Answer, enabled: bool | None) -> tuple[Light, str]:
@@ -251,19 +262,20 @@ def _redirect(answer: Answer, https_port: int) -> tuple[Light, str]:
         return light, f"no answer over http: {answer.failure}"
     if answer.status not in _REDIRECTS:
         return Light.YELLOW, f"answers {answer.status} over http instead of a redirect to https"
-    if not _same_host_over_tls(answer, https_port):
+    if not _same_host(answer, "https", https_port):
         return Light.YELLOW, f"sends clients to {answer.location or 'nowhere'}"
     return Light.GREEN, f"{answer.status} to {answer.location}"
 
 
-def _same_host_over_tls(answer: Answer, https_port: int) -> bool:
+def _same_host(answer: Answer, scheme: str, ours: int) -> bool:
+    """True when a redirect stays on the host, by this scheme, on our port where it names one."""
     try:
         target = urlsplit(answer.location or "")
         port = target.port
     except ValueError:
         return False
     same = target.hostname is not None and target.hostname == ascii_name(answer.host)
-    return target.scheme.lower() == "https" and same and port in {None, https_port}
+    return target.scheme.lower() == scheme and same and port in {None, ours}
 
 
 def _unanswered(answer: Answer) -> Light | None:

@@ -75,8 +75,11 @@ def unfiltered(case: Case) -> Iterator[Finding]:
             continue
         reason = "It sees no path: PowerShell, /api and unknown paths are published just as the servers have them"
         if Mode.OFFLOAD in _wanted(case):
-            # Exchange's root redirects to /owa over TLS only: lbsync never changes the site itself, which keeps Require SSL.
-            reason += ", and / is answered 403, since the root keeps Require SSL: users must type /owa"
+            # lbsync never changes the site itself, whose root keeps Require SSL; and nobody rewrites a Location here.
+            reason += (
+                ", / is answered 403, since the root keeps Require SSL (users must type /owa), and redirects that the servers "
+                "build from plain HTTP reach clients as they are, so that port 80 must send those to https"
+            )
         yield Finding(
             rule="balancer-unfiltered",
             severity="warn",

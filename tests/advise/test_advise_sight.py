@@ -76,7 +76,7 @@ def test_both_ways_out_of_mrsproxys_way_are_told() -> None:
 @pytest.mark.parametrize(
     ("able", "modes", "words"),
     [
-        (BLIND, OFFLOADED, ("PowerShell, /api", "type /owa")),
+        (BLIND, OFFLOADED, ("PowerShell, /api", "type /owa", "port 80 must send")),
         (BLIND, BRIDGED, ("PowerShell, /api",)),
         (Capabilities(), OFFLOADED, ()),
     ],

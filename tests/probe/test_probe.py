@@ -242,6 +242,8 @@ def test_where_no_path_is_seen_only_what_is_carried_is_asked(
     """Not PowerShell, no other spelling, and MRSProxy only where it is not disabled in front of port 80."""
     scene.farm.special["/PowerShell/"] = Reply(401)
     scene.farm.special["/EWS/%6Drsproxy.svc"] = Reply(500)
+    if mode is Mode.OFFLOAD:  # the servers build it from the scheme they see, and nobody rewrites it
+        scene.farm.special["/owa/"] = Reply(302, (("Location", f"http://{HOSTS[0]}/owa/auth/logon.aspx"),))
     if mrsproxy is False:
         scene.farm.special["/ews/mrsproxy.svc"] = Reply(403)
     evidence = scene.blind(ca).probe_all(scene.expected(mode, mrsproxy=mrsproxy))

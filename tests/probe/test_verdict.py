@@ -254,3 +254,26 @@ def test_when_mrsproxy_is_asked(
     """Always, save where it is off and its path would go to port 80 with everything else."""
     expected = Expected(leaf=None, modes=modes, mrsproxy_enabled=enabled)
     assert expected.asks_mrsproxy(filters_paths=filters_paths, mrsproxy_host=host) is asked
+
+
+PLAIN = answer(302, location="http://mail.contoso.test/owa/auth/logon.aspx")
+OVER_TLS = answer(302, location="https://mail.contoso.test/owa/auth/logon.aspx")
+
+
+@pytest.mark.parametrize(
+    ("mode", "door", "port", "light"),
+    [
+        (Mode.OFFLOAD, PLAIN, 80, Light.GREEN),
+        (Mode.OFFLOAD, answer(302, location="HTTP://MAIL.contoso.test:80/owa/auth"), 80, Light.GREEN),
+        (Mode.OFFLOAD, PLAIN, None, Light.YELLOW),
+        (Mode.BRIDGE, PLAIN, 80, Light.YELLOW),
+        (Mode.OFFLOAD, answer(302, location="http://mail.contoso.test:8080/owa/auth"), 80, Light.YELLOW),
+        (Mode.OFFLOAD, answer(302, location="http://ex01.contoso.test/owa/auth"), 80, Light.YELLOW),
+        (Mode.OFFLOAD, OVER_TLS, 80, Light.GREEN),
+    ],
+)
+def test_redirects_that_nobody_rewrites(mode: Mode, door: Answer, port: int | None, light: Light) -> None:
+    """Behind a balancer that passes answers on, an offloaded server names http; port 80 of the same host sends that back."""
+    judgement = judge_service(Service.OWA, mode, answer(), door, unrewritten=port)
+    assert judgement.light is light
+    assert ("sent back to https" in judgement.reason) is (light is Light.GREEN and door != OVER_TLS)
