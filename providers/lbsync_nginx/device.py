@@ -1,0 +1,97 @@
+"""One NGINX and its host, opened: what effects and checks share.
+
+Rule of this room: it looks; which files change is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lbsync.errors import Unreachable
+from lbsync.kit.host import Host
+from lbsync.model import Mode
+from lbsync.services import Service
+from lbsync.target import BalancerSpec
+from lbsync_nginx.disk import read_disk
+from lbsync_nginx.health import addresses_of, ask_health, connections_of
+from lbsync_nginx.host_view import read_host
+from lbsync_nginx.layout import Layout, main_file
+from lbsync_nginx.process import Workers, master_of, workers_of
+from lbsync_nginx.seen import Health, Running, Seen
+from lbsync_nginx.settings import NginxSettings
+from lbsync_nginx.state import answer_of
+
+NOT_RUNNING = "not_running"
+_STATUS_S = 5.0
+_MOST_STATUS = 65536
+
+
+class Device:
+    """A balancer of ``spec`` on ``host``."""
+
+    def __init__(self, spec: BalancerSpec, settings: NginxSettings, host: Host) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.host = host
+        self.home = Layout.of(settings)
+        self.main = main_file(settings)
+
+    def running(self) -> Running | None:
+        """What the workers run of ours; ``None`` where our status listener does not answer, since nothing of ours runs.
+
+        Raises TargetError where the host itself cannot be asked.
+        """
+        try:
+            with self.host.connect("127.0.0.1", self.settings.status_port, _STATUS_S) as stream:
+                if self.settings.proxy == "http":
+                    stream.send(b"GET / HTTP/1.0\r\n\r\n")
+                said = bytearray()
+                while len(said) < _MOST_STATUS and (part := stream.receive(4096)):
+                    said += part
+        except Unreachable as error:
+            if error.code == "no_connection":
+                return None
+            raise
+        found = answer_of(said.decode(errors="replace"))
+        return Running(*found) if found is not None else None
+
+    def master(self) -> int:
+        """The master's process id. Raises Unreachable where NGINX does not run."""
+        pid = master_of(self.host, self.settings)
+        if pid is None:
+            raise Unreachable(
+                "NGINX does not run",
+                where=self.settings.pid_file,
+                state="nothing was changed",
+                remedy="start it (systemctl start nginx), or correct pid_file",
+                code=NOT_RUNNING,
+            )
+        return pid
+
+    def workers(self) -> Workers:
+        """The workers. Raises as ``master``."""
+        return workers_of(self.host, self.master())
+
+    def see(self) -> Seen:
+        """Everything at once; an NGINX that does not run is a value. Raises TargetError where the host cannot be asked."""
+        disk = read_disk(self.host, self.home)  # first: where the host is out of reach this says so
+        view = read_host(self.host, self.settings, self.home)
+        running = self.running() if view.master is not None else None
+        if running is None:
+            return Seen(disk, view, None)
+        return Seen(disk, view, running, self.health(), self.connections())
+
+    def health(
+        self, services: Iterable[Service] | None = None, modes: Iterable[Mode] = tuple(Mode)
+    ) -> tuple[Health, ...]:
+        """What the members' health pages say now, asked from NGINX's host. Raises TargetError where that cannot be asked."""
+        wanted = self.spec.services if services is None else tuple(services)
+        return ask_health(self.host, self.spec, self.settings, wanted, tuple(modes))
+
+    def connections(self) -> dict[tuple[str, Mode], int]:
+        """Connections open from NGINX's host to each member's two ports, old workers' included. Raises TargetError."""
+        return connections_of(self.host, self.spec)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """The addresses a member's name has on NGINX's host. Raises TargetError."""
+        return addresses_of(self.host, name)

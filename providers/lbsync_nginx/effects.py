@@ -1,0 +1,170 @@
+"""Effects: one action, carried out once or more with the same result.
+
+Rule of this room: which lines of our files change is decided here, how they go live in ``publish``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from lbsync.errors import Rejected, TargetError
+from lbsync.kit.endpoints import endpoint
+from lbsync.kit.pem_files import leaf_digests
+from lbsync.kit.waiting import wait_for
+from lbsync.model import Mode, Receipt
+from lbsync.services import Service
+from lbsync.target import MaterialSource
+from lbsync_certs import Fingerprint
+from lbsync_nginx.device import Device
+from lbsync_nginx.disk import leaf_of, refuse_missing
+from lbsync_nginx.errorlog import LogMark
+from lbsync_nginx.live import Proof, prove, serves
+from lbsync_nginx.publish import Basis, change_state
+
+_CUT_S = 10.0
+
+
+def install_certificate(device: Device, leaf: Fingerprint, materials: MaterialSource) -> Receipt:
+    """Write the immutable PEM file of ``leaf``; the workers may read it only where certificates come by variable.
+
+    Raises CertificateError, TargetError.
+    """
+    path = device.home.certificate(leaf)
+    held = device.host.read_file(path)
+    digests = leaf_digests(held) if held is not None else None
+    if digests is not None and digests[0] == leaf:
+        return Receipt(summary="the certificate is installed already", details={"file": path})
+    bundle = materials.open(leaf)
+    if bundle.fingerprint != leaf:
+        raise Rejected(
+            f"the certificate that was opened is {bundle.fingerprint[:12]}, not {leaf[:12]}",
+            where=path,
+            state="nothing was written",
+            remedy="plan again: the source holds another certificate now",
+            code="other_certificate",
+        )
+    settings = device.settings
+    shared = settings.certificate_form == "variable"
+    device.host.make_directory(
+        device.home.certs, mode=0o750 if shared else 0o700, owner=settings.owner, group=settings.group
+    )
+    device.host.write_file(
+        path, bundle.pem(), mode=0o640 if shared else 0o600, owner=settings.owner, group=settings.group
+    )
+    readers = f"its owner and the group {settings.group}" if shared else "its owner only"
+    return Receipt(summary=f"wrote the certificate and its key, readable by {readers}", details={"file": path})
+
+
+def remove_certificate(device: Device, leaf: Fingerprint, *, keep_directory: bool) -> Receipt:
+    """Remove a PEM file that nothing serves; one that is served stays. Raises TargetError."""
+    path, running = device.home.certificate(leaf), device.running()
+    served = {leaf_of(device.host.read_link(device.home.live)), running.state.leaf if running else None}
+    if leaf in served:
+        return Receipt(summary="kept the certificate: it is served", details={"file": path})
+    device.host.remove(path)
+    if not keep_directory:
+        device.host.remove_directory(device.home.certs)
+    return Receipt(summary="removed the certificate's file", details={"file": path})
+
+
+def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Receipt:
+    """Serve an installed certificate: by a reload, or by the live link where each handshake reads it. Raises TargetError."""
+    if device.settings.certificate_form == "variable":
+        return _point_link(device, leaf)
+    return change_state(
+        device, lambda state: state.model_copy(update={"leaf": leaf}), basis, "switched the certificate by a reload"
+    )
+
+
+def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
+    refuse_missing(device.host, device.home, leaf)
+    running = device.running()
+    if running is None:
+        raise Rejected(
+            "NGINX does not run our listener",
+            where=device.home.live,
+            remedy="plan again: a publish is due",
+            code="not_loaded",
+        )
+    before = leaf_of(device.host.read_link(device.home.live))
+    if before == leaf and not serves(device, leaf):
+        return Receipt(summary="the certificate is served already", details={"file": device.home.certificate(leaf)})
+    device.host.symlink(f"{leaf}.pem", device.home.live)
+    try:
+        prove(device, LogMark(None), Proof(running.state, leaf))
+    except TargetError:
+        if before is not None:
+            device.host.symlink(f"{before}.pem", device.home.live)
+        raise
+    return Receipt(summary="switched the certificate without a reload", details={"file": device.home.certificate(leaf)})
+
+
+def switch_mode(device: Device, services: tuple[Service, ...], mode: Mode, basis: Basis) -> Receipt:
+    """Route services to their other upstream, where a member is up for them.
+
+    Raises Rejected (``pool_down``) where none is up while one is for the present mode, TargetError.
+    """
+    health = device.health(services)
+    for service in services:
+        up = {one.mode for one in health if one.service is service and one.up}
+        if mode not in up and up:
+            words = "; ".join(
+                f"{one.server}: {one.said}" for one in health if (one.service, one.mode) == (service, mode)
+            )
+            raise Rejected(
+                f"no server is up for {service} in mode {mode} ({words})",
+                where=device.spec.name,
+                state=f"{service} goes where it went before",
+                remedy="see why the health checks fail (403 on port 80: Require SSL is still on)",
+                code="pool_down",
+            )
+    names = ", ".join(services)
+    wanted = dict.fromkeys(services, mode)
+    return change_state(device, lambda state: state.with_modes(wanted), basis, f"{names}: mode {mode}")
+
+
+def server_state(device: Device, server: str, state: str, basis: Basis) -> Receipt:
+    """Take a member out of every upstream, or put it back. Raises Rejected for one that is no member, TargetError."""
+    if server not in {member.name for member in device.spec.members}:
+        raise Rejected(f"{server} is no member", where=device.spec.name, remedy="plan again", code="no_server")
+    down = state == "drain"
+    return change_state(device, lambda now: now.with_down(server, down=down), basis, f"set {server} to {state}")
+
+
+def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
+    """Wait for the connections to a drained member, then end those still there, and no others. Raises TargetError."""
+
+    def busy() -> int:
+        return sum(count for (name, _), count in device.connections().items() if name == server)
+
+    if wait_for(lambda: busy() == 0, wait_s, every_s=0.5):
+        return Receipt(summary=f"all connections to {server} ended by themselves", details={"cut": 0})
+    left = busy()
+    for member in device.spec.members:
+        if member.name == server:
+            for port in (member.http_port, member.https_port):
+                for address in device.addresses(member.address):
+                    device.host.run(["ss", "-K", "-H", "-n", "-t", "dst", endpoint(address, port)])
+    if not wait_for(lambda: busy() == 0, _CUT_S):
+        raise Rejected(
+            f"{busy()} connections to {server} could not be cut",
+            where=device.spec.name,
+            state=f"{server} gets nothing new; what is left is still open",
+            remedy="ss -K of iproute2 needs root and a kernel with INET_DIAG_DESTROY; or wait until they end by themselves",
+            code="not_cut",
+        )
+    return Receipt(summary=f"cut {left} connections to {server}", details={"cut": left})
+
+
+def basis_of(args: Mapping[str, JsonValue]) -> Basis:
+    """The ``foreign`` and ``warnings`` arguments of an action."""
+    foreign, warnings = args.get("foreign"), args.get("warnings")
+    words = frozenset(str(one) for one in warnings) if isinstance(warnings, list) else frozenset[str]()
+    return Basis(foreign if isinstance(foreign, str) else None, words)
+
+
+def services_of(value: JsonValue) -> tuple[Service, ...]:
+    """The ``services`` argument of an action or a check. Raises ValueError for a service that is none."""
+    return tuple(Service(str(one)) for one in value) if isinstance(value, list) else ()

@@ -1,0 +1,160 @@
+"""From what was seen to the facts a plan is made from.
+
+Rule of this room: pure. Where disk and workers disagree (a killed run, somebody's hand, a reload that failed) the structure is
+reported as unknown: then a publish is due, which writes and loads everything anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pydantic import JsonValue
+
+from lbsync.facts import BalancerFacts, BalancerLive, MemberLive
+from lbsync.services import Service
+from lbsync.target import BalancerSpec
+from lbsync_certs import Fingerprint
+from lbsync_nginx.blockers import blockers
+from lbsync_nginx.layout import Layout, main_file
+from lbsync_nginx.listens import speaks_http2
+from lbsync_nginx.notes import notes
+from lbsync_nginx.render import render, structure_of
+from lbsync_nginx.seen import Seen
+from lbsync_nginx.settings import NginxSettings
+from lbsync_nginx.state import NO_LEAF, NginxState
+from lbsync_nginx.version import OLDEST, Version
+
+PROVIDER = "nginx"
+
+
+def judge(spec: BalancerSpec, settings: NginxSettings, seen: Seen, services: Iterable[Service]) -> BalancerFacts:
+    """The facts; ``services`` limits modes and members to those asked for."""
+    asked = [service for service in spec.services if service in frozenset(services)]
+    version = version_in(seen)
+    state = seen.running.state if seen.running else seen.disk.state(main_file(settings))
+    apart = tuple(_disagreements(settings, seen))
+    return BalancerFacts(
+        balancer=spec.name,
+        provider=PROVIDER,
+        version=version.text if seen.host.program else "",
+        published=seen.running is not None and seen.disk.structure is not None,
+        structure=None if apart else seen.disk.structure,
+        wanted_structure=structure_of(render(spec, settings, version)) or "",
+        modes={service: mode for service in asked if state and (mode := state.modes.get(service))},
+        leaf=_leaf(settings, seen),
+        installed=seen.disk.installed,
+        marker=seen.disk.marker,
+        blockers=tuple(blockers(spec, settings, seen)),
+        problems=(*apart, *_oddities(settings, seen)),
+        notes=tuple(notes(settings, version)),
+        image=_image(settings, seen),
+        live=BalancerLive(members=_members(asked, seen)),
+    )
+
+
+def version_in(seen: Seen) -> Version:
+    """The version to write for; the oldest supported where it is unknown."""
+    program = seen.host.program
+    return program.version if program and program.version else Version(OLDEST)
+
+
+def _image(settings: NginxSettings, seen: Seen) -> dict[str, JsonValue]:
+    """Before-images of our files and the link, the administrator's files as a digest, and what NGINX warns of already."""
+    home = Layout.of(settings)
+    tested = seen.host.tested
+    ours = (home.file(name) for name in seen.disk.files)
+    return {
+        "files": {**seen.disk.files},
+        "link": seen.disk.link,
+        "certs_directory": seen.disk.certs_directory,
+        "foreign": tested.dump.digest(ours) if tested is not None and tested.passed else None,
+        "warnings": [*sorted(tested.warnings)] if tested is not None else [],
+    }
+
+
+def _leaf(settings: NginxSettings, seen: Seen) -> Fingerprint | None:
+    if settings.certificate_form == "variable":
+        return seen.disk.link
+    disk = seen.disk.state(main_file(settings))
+    found = disk.leaf if disk else None
+    if found == NO_LEAF or (seen.running is not None and seen.running.state.leaf != found):
+        return None
+    return found
+
+
+def _disagreements(settings: NginxSettings, seen: Seen) -> Iterator[str]:
+    """Where the workers and the disk differ, in words."""
+    disk = seen.disk.state(main_file(settings))
+    running = seen.running.state if seen.running else None
+    if seen.host.master is None:
+        return
+    if running is None:
+        if disk is not None:
+            yield "Our configuration is on disk, but NGINX does not run it: it was not reloaded, or the reload failed."
+        return
+    if disk is None or seen.disk.structure is None:
+        yield "NGINX still runs our configuration, which is not (wholly) on disk any more."
+        return
+    if seen.disk.structure != disk.structure:
+        yield "Our files on disk are not of one piece: they come from different moments."
+    if running.structure != disk.structure:
+        yield "NGINX runs another configuration of ours than the one on disk: it was not reloaded, or the reload failed."
+    yield from _other_state(running, disk)
+
+
+def _other_state(running: NginxState, disk: NginxState) -> Iterator[str]:
+    if running.leaf != disk.leaf:
+        yield f"NGINX serves {_short(running.leaf)}, on disk is {_short(disk.leaf)}: the next reload would change it."
+    for service, mode in disk.modes.items():
+        if running.modes.get(service) is not mode:
+            now = running.modes.get(service, "unknown")
+            yield f"{service} is in mode {now} in NGINX, {mode} on disk: the next reload would change it."
+    for server in sorted(set(running.down) ^ set(disk.down)):
+        word = "drained" if server in running.down else "taking requests"
+        yield f"{server} is {word} in NGINX, not so on disk: the next reload would change it."
+
+
+def _oddities(settings: NginxSettings, seen: Seen) -> Iterator[str]:
+    state = seen.running.state if seen.running else None
+    for server in state.down if state else ():
+        yield f"{server} is drained in NGINX: it gets nothing new."
+    if seen.host.program_replaced:
+        yield "NGINX's program was replaced since it was started: restart it, or lbsync writes for the version on the disk."
+    if seen.host.unclear:
+        yield f"NGINX's configuration could not be understood ({seen.host.unclear}): look for conflicts yourself."
+    limit = [one.args[0] for one in seen.host.tree if one.name == "worker_shutdown_timeout" and one.args]
+    if limit and _seconds(limit[-1]) < settings.long_request_s:
+        yield (
+            f"worker_shutdown_timeout {limit[-1]} cuts requests that are still under way that long after each reload "
+            f"(ActiveSync waits up to 30 min): take it out, or set it above {settings.long_request_s}s."
+        )
+    for other in speaks_http2(seen.host.ours, seen.host.theirs):
+        yield f"{other.where} brings HTTP/2 to our address too: clients may speak it to Exchange's names."
+
+
+def _seconds(text: str) -> float:
+    """A time as NGINX writes it, for one unit; endless for what is not understood."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
+    number = text.rstrip("smhd")
+    unit = text[len(number) :]
+    return float(number) * units[unit] if number.isdigit() and unit in units else float("inf")
+
+
+def _short(leaf: Fingerprint | None) -> str:
+    return f"certificate {leaf[:12]}" if leaf and leaf != NO_LEAF else "no certificate"
+
+
+def _members(services: Iterable[Service], seen: Seen) -> tuple[MemberLive, ...]:
+    wanted, down = frozenset(services), seen.running.state.down if seen.running else ()
+    return tuple(
+        MemberLive(
+            server=one.server,
+            service=one.service,
+            mode=one.mode,
+            up=one.up,
+            draining=one.server in down,
+            sessions=seen.connections.get((one.server, one.mode), 0),
+        )
+        for one in seen.health
+        if one.service in wanted
+    )

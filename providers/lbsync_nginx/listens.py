@@ -1,0 +1,125 @@
+"""Who listens where in an NGINX configuration, under which names, and what stands in the way of our listeners.
+
+Rule of this room: pure. NGINX itself accepts most of what is refused here: a server name that stands twice is a warning, a port
+of the stream and of the http block at once fails only when a reload binds it, and then silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lbsync.kit.endpoints import ANY, Endpoint, endpoint
+from lbsync_nginx.dump import Directive
+
+Module = Literal["http", "stream"]
+_PLAIN_PORT = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """One address and port of one server block. ``names`` are in lower case; stream servers have none."""
+
+    module: Module
+    address: str
+    port: int
+    tls: bool
+    names: tuple[str, ...] = ()
+    http2: bool = False
+    where: str = ""
+
+    @property
+    def at(self) -> Endpoint:
+        """As an endpoint."""
+        return Endpoint(self.address, self.port, self.port, self.where)
+
+
+def listens_of(tree: Iterable[Directive]) -> tuple[Listen, ...]:
+    """Every TCP listener of the http and stream blocks; sockets with a path are passed over."""
+    found: list[Listen] = []
+    for top in tree:
+        if top.name not in {"http", "stream"} or top.block is None:
+            continue
+        module: Module = "http" if top.name == "http" else "stream"
+        for server in top.block:
+            if server.name == "server" and server.block is not None:
+                found += _server(module, server, server.block)
+    return tuple(found)
+
+
+def _server(module: Module, server: Directive, block: tuple[Directive, ...]) -> Iterator[Listen]:
+    names = tuple(name.lower() for one in block if one.name == "server_name" for name in one.args)
+    lines = [one for one in block if one.name == "listen" and one.args]
+    if not lines and module == "http":
+        yield Listen("http", "*", _PLAIN_PORT, tls=False, names=names, where=server.where)
+    for line in lines:
+        place = _place(line.args[0])
+        if place is None:
+            continue
+        options = frozenset(line.args[1:])
+        yield Listen(
+            module,
+            *place,
+            tls="ssl" in options or any(one.name == "ssl" and one.args == ("on",) for one in block),
+            names=names,
+            http2="http2" in options,
+            where=line.where,
+        )
+
+
+def _place(word: str) -> tuple[str, int] | None:
+    if word.startswith("unix:"):
+        return None
+    if word.isdigit():
+        return "*", int(word)
+    address, colon, port = word.rpartition(":")
+    if word.endswith("]") or not colon:
+        address, port = word, str(_PLAIN_PORT)
+    if not port.isdigit():
+        return None
+    address = address.strip("[]")
+    return ("*" if address in ANY else address, int(port))
+
+
+def conflicts(ours: Iterable[Listen], theirs: Iterable[Listen], file: str) -> Iterator[str]:
+    """What of theirs cannot be beside ours, each as a sentence that says what to do; ``file`` is how ours are called."""
+    others = tuple(theirs)
+    for own in ours:
+        for other in others:
+            if own.at.clashes(other.address, other.port):
+                yield from _conflict(own, other, file)
+
+
+def _conflict(own: Listen, other: Listen, file: str) -> Iterator[str]:
+    mine, its = endpoint(own.address, own.port), endpoint(other.address, other.port)
+    same_place = (own.address in ANY) is (other.address in ANY)  # they clash, so two addresses are one
+    if other.module != own.module:
+        yield (
+            f"{other.where} listens on {its} in the {other.module} block, where {file} shall listen on {mine} in the "
+            f"{own.module} block: NGINX cannot have both. Move one of them to another address."
+        )
+    elif not same_place:
+        if own.address in ANY:
+            yield (
+                f"{other.where} listens on {its}: clients of that address would never reach {file}, which shall listen on "
+                f"{mine}. Set bind_address to the address Exchange's clients use, or remove that listener."
+            )
+    elif own.module == "stream" or own.tls is not other.tls:
+        kind = "TLS" if other.tls else "plain text"
+        yield f"{other.where} has {its} for {kind} already. Move it, or give lbsync another address."
+    else:
+        shared = sorted(set(own.names) & set(other.names))
+        if shared:
+            yield (
+                f"{other.where} serves {', '.join(shared)} on {its} already: NGINX would ignore one of both. Take the name "
+                "out of it, or remove that server."
+            )
+
+
+def speaks_http2(ours: Iterable[Listen], theirs: Iterable[Listen]) -> Iterator[Listen]:
+    """Listeners of theirs that bring HTTP/2 to an address of ours: before 1.25.1 it is the address's, not the server's."""
+    wanted = [own for own in ours if own.tls]
+    for other in theirs:
+        if other.http2 and any(own.at.clashes(other.address, other.port) for own in wanted):
+            yield other

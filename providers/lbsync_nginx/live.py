@@ -1,0 +1,126 @@
+"""Going live: reload, and the proof that it took.
+
+Rule of this room: nothing NGINX or systemd says counts as proof. A reload can fail with every exit code 0 (a port that somebody
+else has); so the workers must be new, the error log silent, the status listener in the wanted state, and the certificate that
+of ten full handshakes in a row.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from lbsync.errors import Rejected, TargetError, Unreachable
+from lbsync.kit.handshake import handshake
+from lbsync.kit.waiting import wait_for
+from lbsync_certs import CertificateProblem, Fingerprint
+from lbsync_nginx.device import Device
+from lbsync_nginx.errorlog import LogMark, failures_since, mark_log
+from lbsync_nginx.process import Workers, not_reloaded, reload
+from lbsync_nginx.state import NginxState
+
+HANDSHAKES = 10
+"""So many in a row, over ``proof_s``: an old worker was seen to serve for 146 ms after a reload had returned."""
+_HANDSHAKE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What clients and the status listener must show; ``state`` ``None``: nothing of ours runs."""
+
+    state: NginxState | None
+    leaf: Fingerprint | None
+
+
+def reload_and_prove(device: Device, log: str | None, proof: Proof) -> None:
+    """Reload NGINX and wait for the proof.
+
+    ``log`` is the error log's path. Raises Rejected (``reload_failed``, ``not_live``),
+    Unreachable where NGINX does not run, TargetError.
+    """
+    before, mark = device.workers(), mark_log(device.host, log)
+    reload(device.host, device.settings, device.master())
+    _new_workers(device, before, mark)
+    prove(device, mark, proof)
+
+
+def prove(device: Device, mark: LogMark, proof: Proof) -> None:
+    """Wait until everything shows ``proof``. Raises Rejected (``not_live``) when it does not in time."""
+    wanted = proof.state
+
+    def runs() -> bool:
+        running = device.running()
+        return (running.state if running else None) == wanted
+
+    if not wait_for(runs, device.settings.reload_timeout_s):
+        raise _not_live(device, mark, "the workers do not run what is on the disk")
+    if proof.leaf is not None:
+        problem = _handshakes(device, proof.leaf)
+        if problem:
+            raise _not_live(device, mark, problem)
+
+
+def _new_workers(device: Device, before: Workers, mark: LogMark) -> None:
+    """Wait until no worker of before takes connections any more. Raises Rejected (``reload_failed``)."""
+    begun = time.monotonic()
+
+    def replaced() -> bool:
+        now = device.workers().taking
+        if now and not now & before.taking:
+            return True
+        if failed := failures_since(device.host, mark):
+            raise not_reloaded(device.settings, "; ".join(failed))
+        return False
+
+    if not wait_for(replaced, device.settings.reload_timeout_s):
+        raise not_reloaded(device.settings, f"no new workers within {time.monotonic() - begun:.0f} s")
+
+
+def _handshakes(device: Device, leaf: Fingerprint) -> str:
+    """Empty when enough full handshakes in a row served ``leaf`` within the time; else what the last one met."""
+    deadline = time.monotonic() + device.settings.reload_timeout_s
+    row, began, said = 0, time.monotonic(), ""
+    while True:
+        problem = serves(device, leaf)
+        if problem:
+            row, began, said = 0, time.monotonic(), problem
+        else:
+            row += 1
+        if row >= HANDSHAKES and time.monotonic() - began >= device.settings.proof_s:
+            return ""
+        if time.monotonic() >= deadline:
+            return said or "too few handshakes in the time"
+        time.sleep(device.settings.proof_s / HANDSHAKES)
+
+
+def serves(device: Device, leaf: Fingerprint) -> str:
+    """Empty when one full handshake served ``leaf``; else what it met."""
+    settings, host = device.settings, device.spec.hosts[0]
+    try:
+        served = handshake(settings.probe, settings.https_port, host, ca_pem=None, timeout_s=_HANDSHAKE_S)
+    except (Unreachable, CertificateProblem) as error:
+        return f"{settings.probe}:{settings.https_port}: {error.message}"
+    if served.fingerprint == leaf:
+        return ""
+    return f"{settings.probe}:{settings.https_port} serves certificate {served.fingerprint[:12]}, not {leaf[:12]}"
+
+
+def _not_live(device: Device, mark: LogMark, reason: str) -> Rejected:
+    log = failures_since(device.host, mark)
+    words = f" NGINX's error log: {'; '.join(log[:3])}" if log else ""
+    return Rejected(
+        f"NGINX was reloaded, but {reason}.{words}",
+        where=device.spec.name,
+        state="the new configuration may be live in part",
+        remedy="see NGINX's error log",
+        code="not_live",
+    )
+
+
+def quietly_back(device: Device, log: str | None, proof: Proof) -> str:
+    """Reload once more after files were put back; empty when the proof of before stands again, else why it does not."""
+    try:
+        reload_and_prove(device, log, proof)
+    except TargetError as error:
+        return error.message
+    return ""

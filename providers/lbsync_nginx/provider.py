@@ -1,0 +1,158 @@
+"""The NGINX provider: the contract's five questions, each answered by its own room.
+
+Rule of this room: it hands on; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from pydantic import JsonValue
+
+from lbsync.changes import Change
+from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
+from lbsync.kit.host import open_host
+from lbsync.kit.marker import leave_marker, read_marker, remove_marker
+from lbsync.kit.texts import texts_of
+from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step
+from lbsync.services import Service
+from lbsync.target import BalancerSpec, Capabilities, MaterialSource, Provider
+from lbsync_certs import Fingerprint
+from lbsync_nginx import checks, effects
+from lbsync_nginx.abilities import capabilities
+from lbsync_nginx.device import Device
+from lbsync_nginx.disk import leaf_of, read_texts
+from lbsync_nginx.judge import judge
+from lbsync_nginx.layout import TEXT_FILES
+from lbsync_nginx.lowering import Lowering
+from lbsync_nginx.publish import Content, write_files
+from lbsync_nginx.render import refuse_bad_names
+from lbsync_nginx.settings import NginxSettings
+from lbsync_nginx.state import NginxState, state_of
+
+
+class NginxProvider:
+    """One NGINX."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._lowering = Lowering(device.spec, device.settings)
+
+    @property
+    def name(self) -> str:
+        """The balancer's configured name."""
+        return self._device.spec.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this NGINX can do, by its settings alone."""
+        return capabilities(self._device.settings)
+
+    def observe(self, services: frozenset[Service]) -> BalancerFacts:
+        """See ``Target.observe``. An NGINX that is down, too old or misconfigured is told in ``blockers``."""
+        return judge(self._device.spec, self._device.settings, self._device.see(), services)
+
+    def lower(self, change: Change, seen: ServerFacts | FarmFacts | BalancerFacts) -> tuple[Step, ...]:
+        """See ``Target.lower``. Raises TypeError for facts or changes of another kind of target."""
+        if not isinstance(seen, BalancerFacts):
+            raise TypeError("a balancer lowers by a balancer's facts")
+        return self._lowering.lower(change, seen)
+
+    def read(self, action: Action) -> State:
+        """See ``Target.read``."""
+        device, args = self._device, action.args
+        match action.verb:
+            case "install-certificate" | "remove-certificate":
+                path = device.home.certificate(Fingerprint(str(args["leaf"])))
+                found: State = {"installed": device.host.stat(path) is not None}
+            case "write-files":
+                found = self._files_state()
+            case "switch-certificate":
+                found = self._both(lambda state: state.leaf)
+                found["link"] = leaf_of(device.host.read_link(device.home.live))
+            case "switch-modes":
+                services = effects.services_of(args["services"])
+                found = self._both(
+                    lambda state: {one.value: state.modes[one].value for one in services if one in state.modes}
+                )
+            case "server-state":
+                found = self._both(lambda state: "drain" if str(args["server"]) in state.down else "ready")
+            case "cut-sessions":
+                found = {}
+            case "mark" | "unmark":
+                found = {"marker": read_marker(device.host, device.home.marker)}
+            case other:
+                raise ValueError(f"no such action: {other}")
+        return found
+
+    def _both(self, part: Callable[[NginxState], JsonValue]) -> State:
+        """Part of the state on the disk and of the one that runs; ``None`` where there is none."""
+        running = self._device.running()
+        disk = state_of(read_texts(self._device.host, self._device.home)[self._device.main])
+        return {"disk": part(disk) if disk else None, "running": part(running.state) if running else None}
+
+    def _files_state(self) -> State:
+        device = self._device
+        texts = read_texts(device.host, device.home)
+        digests: dict[str, JsonValue] = {
+            name: None if text is None else hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()
+        }
+        running = device.running()
+        return {
+            "files": digests,
+            "link": leaf_of(device.host.read_link(device.home.live)),
+            "loaded": running.state.model_dump(mode="json") if running else None,
+        }
+
+    def perform(self, action: Action, materials: MaterialSource) -> Receipt:
+        """See ``Target.perform``. Raises CertificateError where the certificate cannot be opened."""
+        device, args = self._device, action.args
+        basis = effects.basis_of(args)
+        match action.verb:
+            case "install-certificate":
+                receipt = effects.install_certificate(device, Fingerprint(str(args["leaf"])), materials)
+            case "remove-certificate":
+                keep = bool(args.get("keep_directory", True))
+                receipt = effects.remove_certificate(device, Fingerprint(str(args["leaf"])), keep_directory=keep)
+            case "write-files":
+                link = args.get("link")
+                content = Content(
+                    texts_of(args["files"], TEXT_FILES), Fingerprint(link) if isinstance(link, str) else None
+                )
+                receipt = write_files(device, content, basis)
+            case "switch-certificate":
+                receipt = effects.switch_certificate(device, Fingerprint(str(args["leaf"])), basis)
+            case "switch-modes":
+                services = effects.services_of(args["services"])
+                receipt = effects.switch_mode(device, services, Mode(str(args["mode"])), basis)
+            case "server-state":
+                receipt = effects.server_state(device, str(args["server"]), str(args["state"]), basis)
+            case "cut-sessions":
+                wait_s = args["wait_s"]
+                receipt = effects.cut_sessions(
+                    device, str(args["server"]), float(wait_s) if isinstance(wait_s, (int, float)) else 0.0
+                )
+            case "mark":
+                receipt = leave_marker(device.host, device.home.marker, str(args["marker"]))
+            case "unmark":
+                receipt = remove_marker(device.host, device.home.marker, str(args["marker"]))
+            case other:
+                raise ValueError(f"no such action: {other}")
+        return receipt
+
+    def check(self, check: Check) -> CheckResult:
+        """See ``Target.check``."""
+        return checks.answer(self._device, check)
+
+
+@contextmanager
+def connect(spec: BalancerSpec, settings: NginxSettings) -> Generator[Provider]:
+    """A provider; nothing is opened before it is asked something. Raises ConfigError for names NGINX cannot carry."""
+    refuse_bad_names(spec)
+    host = open_host(settings.ssh)
+    try:
+        yield NginxProvider(Device(spec, settings, host))
+    finally:
+        host.close()

@@ -1,0 +1,207 @@
+"""Write our files, have NGINX test and load them, prove it, and put back what was there when any of it fails.
+
+Rule of this room: nothing of ours is overwritten that somebody edited; NGINX is not reloaded where somebody changed its other
+files since the plan was made, since a reload would make their half-done work live; whatever fails, files and workers end as
+they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lbsync.errors import Rejected, TargetError, Unreachable
+from lbsync.model import Receipt
+from lbsync_certs import Fingerprint
+from lbsync_nginx.device import NOT_RUNNING, Device
+from lbsync_nginx.disk import leaf_of, read_texts, refuse_edited, refuse_missing
+from lbsync_nginx.dump import tree_of
+from lbsync_nginx.errorlog import log_path
+from lbsync_nginx.layout import HTTP, STREAM, TEXT_FILES, Files
+from lbsync_nginx.live import Proof, quietly_back, reload_and_prove, serves
+from lbsync_nginx.render import moved
+from lbsync_nginx.state import NO_LEAF, NginxState, state_of
+from lbsync_nginx.tested import Tested, read_test, refuse_untested
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan was made from.
+
+    ``foreign`` is the digest of the administrator's files (``None``: going back, whatever they are by now), ``warnings`` what
+    NGINX warned of already.
+    """
+
+    foreign: str | None
+    warnings: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Our files, and where the live link points (``None``: no link)."""
+
+    files: Files
+    link: Fingerprint | None = None
+
+
+def write_files(device: Device, wanted: Content, basis: Basis) -> Receipt:
+    """Bring our files and the link to ``wanted``, and NGINX to running them.
+
+    Raises TargetError; unless it says otherwise
+    everything is then as it was.
+    """
+    link = leaf_of(device.host.read_link(device.home.live))
+    before = Content(read_texts(device.host, device.home), link)
+    refuse_edited(device.home, before.files)
+    proof = proof_of(device, wanted)
+    if proof.leaf is not None:
+        refuse_missing(device.host, device.home, proof.leaf)
+    if before == wanted and _shows(device, proof):
+        return Receipt(summary="NGINX runs these files already")
+    _replace(device, before, wanted, basis)
+    verb = "wrote the files, NGINX runs them" if proof.state else "removed the files, NGINX runs without them"
+    return Receipt(
+        summary=verb, details={"structure": proof.state.structure if proof.state else None, "leaf": proof.leaf}
+    )
+
+
+def change_state(device: Device, change: Callable[[NginxState], NginxState], basis: Basis, done: str) -> Receipt:
+    """Change the state of the files that are there and load them; ``done`` is what the receipt says.
+
+    Raises as
+    ``write_files``, Rejected (``not_published``) where there is nothing of ours.
+    """
+    files = read_texts(device.host, device.home)
+    refuse_edited(device.home, files)
+    now = state_of(files[device.main])
+    if now is None:
+        raise Rejected(
+            "our listener is not on the disk",
+            where=device.home.file(device.main),
+            state="nothing was changed",
+            remedy="plan again: a publish is due",
+            code="not_published",
+        )
+    link = leaf_of(device.host.read_link(device.home.live)) if now.leaf is None else None
+    state = change(now)
+    if state.leaf not in {now.leaf, None}:
+        refuse_missing(device.host, device.home, state.leaf)
+    before, wanted = Content(files, link), Content(moved(files, device.main, state), link)
+    if before == wanted and _shows(device, proof_of(device, wanted)):
+        return Receipt(summary="it is so already", details={"state": state.model_dump(mode="json")})
+    _replace(device, before, wanted, basis)
+    return Receipt(summary=done, details={"state": state.model_dump(mode="json")})
+
+
+def proof_of(device: Device, content: Content) -> Proof:
+    """What NGINX must show when it runs some files."""
+    state = state_of(content.files.get(device.main)) or next(
+        (found for text in content.files.values() if (found := state_of(text))), None
+    )
+    if state is None:
+        return Proof(None, None)
+    leaf = content.link if state.leaf is None else state.leaf
+    return Proof(state, None if leaf == NO_LEAF else leaf)
+
+
+def _shows(device: Device, proof: Proof) -> bool:
+    running = device.running()
+    if (running.state if running else None) != proof.state:
+        return False
+    return proof.leaf is None or not serves(device, proof.leaf)
+
+
+def _replace(device: Device, before: Content, wanted: Content, basis: Basis) -> None:
+    """From one content to the other, or back. Raises TargetError."""
+    was = proof_of(device, before)
+    log: str | None = None
+    reloaded = False
+    try:
+        _place(device, before, wanted)
+        tested = _test(device, wanted, basis)
+        log = _log_of(tested)
+        reloaded = True
+        reload_and_prove(device, log, proof_of(device, wanted))
+    except TargetError as error:
+        if isinstance(error, Unreachable) and error.code != NOT_RUNNING:
+            raise  # the host is out of reach: nothing can be put back now, and trying again carries on from here
+        _put_back(device, before, error)
+        if reloaded and (left := quietly_back(device, log, was)):
+            raise Rejected(
+                f"{error.message}; the files were put back, but {left}",
+                where=error.where,
+                state="the files are as they were; NGINX may still run the others",
+                remedy="see NGINX's error log, correct what it names, and reload NGINX",
+                code="half_live",
+            ) from error
+        raise Rejected(
+            error.message,
+            where=error.where,
+            state="the files are as they were, and NGINX runs them",
+            remedy=error.remedy,
+            code=error.code,
+        ) from error
+
+
+def _test(device: Device, wanted: Content, basis: Basis) -> Tested:
+    tested = read_test(device.host, device.settings)
+    refuse_untested(tested, device.home, basis.warnings)
+    ours = {name: device.home.file(name) for name in TEXT_FILES}
+    if basis.foreign is not None and tested.dump.digest(ours.values()) != basis.foreign:
+        raise Rejected(
+            "somebody changed NGINX's other files since the plan was made: a reload would put that change live",
+            where=device.settings.config_file,
+            remedy="let them finish and reload NGINX, then plan again",
+            code="foreign_config",
+        )
+    for name in (STREAM, HTTP):
+        if wanted.files.get(name) is not None and ours[name] not in tested.dump.files:
+            raise Rejected(
+                f"NGINX does not load {ours[name]}",
+                where=device.settings.config_file,
+                remedy="add the include that `lbsync check` names, then plan again",
+                code="not_loaded",
+            )
+    return tested
+
+
+def _log_of(tested: Tested) -> str | None:
+    try:
+        return log_path(tree_of(tested.dump)[0], None)
+    except ValueError:
+        return None
+
+
+def _place(device: Device, before: Content, after: Content) -> None:
+    """Only what differs, and what others refer to first; a link that is not wanted goes last."""
+    if after.link is not None and after.link != before.link:
+        device.host.symlink(f"{after.link}.pem", device.home.live)
+    for name in TEXT_FILES:
+        text = after.files.get(name)
+        if text is not None and text != before.files.get(name):
+            _write(device, name, text)
+    for name in reversed(TEXT_FILES):
+        if after.files.get(name) is None and before.files.get(name) is not None:
+            device.host.remove(device.home.file(name))
+    if after.link is None and before.link is not None:
+        device.host.remove(device.home.live)
+
+
+def _write(device: Device, name: str, text: str) -> None:
+    owner, group = device.settings.owner, device.settings.group
+    device.host.write_file(device.home.file(name), text.encode(), owner=owner, group=group)
+
+
+def _put_back(device: Device, before: Content, cause: TargetError) -> None:
+    """Restore the files after a failure, whatever was placed."""
+    try:
+        now = Content(read_texts(device.host, device.home), leaf_of(device.host.read_link(device.home.live)))
+        _place(device, now, before)
+    except TargetError as error:
+        raise Rejected(
+            f"{cause.message}; and putting the files back failed: {error.message}",
+            where=device.home.directory,
+            state="our files are partly written; NGINX runs on with what it had loaded",
+            remedy="run `lbsync rollback`, or restore the files named in the run's report by hand and reload NGINX",
+            code="half_written",
+        ) from error

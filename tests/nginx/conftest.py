@@ -1,0 +1,114 @@
+"""A real NGINX before recording servers."""
+
+from __future__ import annotations
+
+import grp
+import os
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lbsync.services import SERVICES, Service
+from lbsync.testing.ca import TestCA
+from lbsync.testing.haproxy import free_port
+from lbsync.testing.nginx import RunningNginx, nginx_ready
+from lbsync_certs import Bundle
+from lbsync_nginx import plugin
+from tests.balancers.bench import HOSTS, OFFLOADED, Bench, short_directory, spec_of, two_servers
+
+MRS = "mrs.contoso.test"
+HTTP = {"proxy": "http", "ntlm": "unused"}
+VARIABLE = {"certificate_form": "variable", "group": grp.getgrgid(os.getgid()).gr_name}
+STREAM = {"proxy": "stream", "mrsproxy_host": MRS}
+
+
+@pytest.fixture(scope="session")
+def authority() -> TestCA:
+    """One CA for all; keys are slow."""
+    return TestCA.new()
+
+
+@pytest.fixture(scope="session")
+def leaves(authority: TestCA) -> tuple[Bundle, Bundle]:
+    """Two certificates for the published names."""
+    return authority.issue(HOSTS, key="ec256"), authority.issue(HOSTS, key="rsa2048")
+
+
+def build(
+    stack: ExitStack,
+    authority: TestCA,
+    leaves: tuple[Bundle, Bundle],
+    settings: dict[str, object] | None = None,
+    *,
+    services: tuple[Service, ...] = tuple(SERVICES),
+    start: bool = True,
+    **nginx: Any,
+) -> Bench:
+    """A bench that ends with ``stack``; other keyword arguments go to RunningNginx."""
+    directory = stack.enter_context(short_directory())
+    servers = two_servers(stack, authority, MRS)
+    running = RunningNginx(directory, **nginx)
+    stack.callback(running.stop)
+    if start:
+        running.start()
+    own: dict[str, object] = {"inner_port": free_port("127.0.0.1"), "health_timeout_s": 2.0, "proof_s": 0.1}
+    wanted = running.settings | own | (HTTP if settings is None else settings)
+    return Bench(
+        plugin, running, servers, authority, *leaves, spec=spec_of(servers, authority, services, MRS), settings=wanted
+    )
+
+
+@pytest.fixture
+def make_bench(
+    require: Callable[[str], None], authority: TestCA, leaves: tuple[Bundle, Bundle]
+) -> Generator[Callable[..., Bench]]:
+    """Builds benches that end with the test."""
+    require("nginx")
+    with ExitStack() as stack:
+        yield partial(build, stack, authority, leaves)
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """One bench in http, NGINX running without anything of ours."""
+    return make_bench()
+
+
+@pytest.fixture
+def published(bench: Bench) -> Bench:
+    """One bench in http, published with every service bridged."""
+    bench.publish()
+    return bench
+
+
+@pytest.fixture
+def streaming(make_bench: Callable[..., Bench]) -> Bench:
+    """One bench in stream, published with every service bridged."""
+    bench = make_bench(STREAM)
+    bench.publish()
+    return bench
+
+
+@pytest.fixture(scope="module")
+def offloaded_bench(authority: TestCA, leaves: tuple[Bundle, Bundle]) -> Generator[Bench | None]:
+    """One bench in http for a module, published with everything offloaded that may be; ``None`` without NGINX."""
+    if not nginx_ready():
+        yield None
+        return
+    with ExitStack() as stack:
+        bench = build(stack, authority, leaves)
+        bench.publish(OFFLOADED)
+        yield bench
+
+
+@pytest.fixture
+def offloaded(require: Callable[[str], None], offloaded_bench: Bench | None) -> Bench:
+    """The module's bench, with nothing recorded yet."""
+    require("nginx")
+    assert offloaded_bench is not None
+    for server in offloaded_bench.servers.values():
+        server.arrived.clear()
+    return offloaded_bench
