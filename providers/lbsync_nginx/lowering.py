@@ -105,8 +105,8 @@ class Lowering(BalancerLowering):
 
     def switch_mode(self, change: SwitchMode, seen: BalancerFacts) -> tuple[Step, ...]:
         """One step for all services of the change: one reload."""
-        modes = {**seen.modes, **dict.fromkeys(change.services, change.after)}
-        self._refuse_mixed(modes)
+        del seen
+        self._refuse_mixed({service: change.after for service in change.services} | self._others(change))
         names = [service.value for service in change.services]
 
         def flip(mode: Mode) -> Action:
@@ -127,6 +127,10 @@ class Lowering(BalancerLowering):
                 undo_until=(flipped(change.before),),
             ),
         )
+
+    def _others(self, change: SwitchMode) -> dict[Service, Mode]:
+        """Services that the change leaves where they are."""
+        return {service: change.before for service in self.spec.services if service not in change.services}
 
     def _refuse_mixed(self, modes: Mapping[Service, Mode]) -> None:
         """A stream listener sees no path: all services that may be offloaded are in one mode."""

@@ -100,6 +100,8 @@ def _route(spec: BalancerSpec) -> str:
         odd = "".join(f"{_SLASH}+{segment}{_REST}" for segment in segments)
         lines.append(f'"~*^1 /{"/".join(segments)}(?:/|$)" {name};')
         lines.append(f'"~*^0 {odd}(?:{_SLASH}|$)" {name};')
+        if service is Service.MRSPROXY:  # what only begins so is no path of Exchange's, and nothing to guess about
+            lines.append(f'"~*^1 /{"/".join(segments)}" "";')
     if Service.OWA in spec.services:
         lines.append(f'"~^root " {Service.OWA};')
     return block(lines)
