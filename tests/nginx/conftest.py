@@ -20,9 +20,9 @@ from lbsync_nginx import plugin
 from tests.balancers.bench import HOSTS, OFFLOADED, Bench, short_directory, spec_of, two_servers
 
 MRS = "mrs.contoso.test"
-HTTP = {"proxy": "http", "ntlm": "unused"}
-VARIABLE = {"certificate_form": "variable", "group": grp.getgrgid(os.getgid()).gr_name}
-STREAM = {"proxy": "stream", "mrsproxy_host": MRS}
+HTTP: dict[str, object] = {"proxy": "http", "ntlm": "unused"}
+VARIABLE: dict[str, object] = {"certificate_form": "variable", "group": grp.getgrgid(os.getgid()).gr_name}
+STREAM: dict[str, object] = {"proxy": "stream", "mrsproxy_host": MRS}
 
 
 @pytest.fixture(scope="session")
