@@ -83,6 +83,10 @@ class Host(Protocol):
         """The content, or ``None`` where there is no such file; follows symbolic links."""
         ...
 
+    def read_files(self, paths: Sequence[str]) -> tuple[bytes | None, ...]:
+        """``read_file`` of each, in their order; over SSH together in one command. Not all at one moment."""
+        ...
+
     def write_file(
         self,
         path: str,
@@ -191,11 +195,16 @@ def refusal(error: OSError, *, doing: str, where: str) -> TargetError:
             code=errno.errorcode.get(error.errno or 0, ""),
         )
     if error.errno in _FULL:
-        return Rejected(
-            f"cannot {doing}: the disk is full",
-            where=where,
-            state="the file is as it was",
-            remedy="make room on that file system, then run again",
-            code="no_space",
-        )
+        return no_space(doing, where)
     return Rejected(f"cannot {doing}: {reason}", where=where, code=errno.errorcode.get(error.errno or 0, ""))
+
+
+def no_space(doing: str, where: str) -> Rejected:
+    """The error for a full disk."""
+    return Rejected(
+        f"cannot {doing}: the disk is full",
+        where=where,
+        state="the file is as it was",
+        remedy="make room on that file system, then run again",
+        code="no_space",
+    )

@@ -15,6 +15,7 @@ import stat as stat_module
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lbsync.errors import Rejected, Unreachable
@@ -37,6 +38,10 @@ class LocalHost:
             return None
         except OSError as error:
             raise refusal(error, doing="read the file", where=path) from error
+
+    def read_files(self, paths: Sequence[str]) -> tuple[bytes | None, ...]:
+        """See ``Host.read_files``."""
+        return tuple(self.read_file(path) for path in paths)
 
     def write_file(
         self,
@@ -147,6 +152,8 @@ class LocalHost:
             temporary.replace(path)
             _sync_directory(path)
         except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise refusal(error, doing="point the link", where=path) from error
 
     def run(self, argv: Sequence[str], *, input: bytes | None = None, timeout_s: float = 60.0) -> Completed:  # noqa: A002 -- subprocess's name for it

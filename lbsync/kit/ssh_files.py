@@ -8,6 +8,7 @@ from __future__ import annotations
 import paramiko
 
 from lbsync.errors import Rejected
+from lbsync.kit.host_local import kind_of
 
 
 def unlink(sftp: paramiko.SFTPClient, path: str) -> None:
@@ -24,6 +25,19 @@ def own(sftp: paramiko.SFTPClient, path: str, uid: int | None, gid: int | None) 
         return
     now = sftp.stat(path)
     sftp.chown(path, now.st_uid or 0 if uid is None else uid, now.st_gid or 0 if gid is None else gid)
+
+
+def make(sftp: paramiko.SFTPClient, path: str, mode: int, uid: int | None, gid: int | None) -> None:
+    """Make a directory that is exactly so; nothing where there is one. Raises Rejected where something else is there."""
+    try:
+        there = kind_of(sftp.lstat(path).st_mode or 0)
+    except FileNotFoundError:
+        sftp.mkdir(path, mode)
+        own(sftp, path, uid, gid)
+        sftp.chmod(path, mode)  # the server's umask may have taken bits away
+        return
+    if there != "directory":
+        raise Rejected("a file is in the place of a directory", where=path, code="exists")
 
 
 def rename_if_absent(sftp: paramiko.SFTPClient, temporary: str, path: str) -> None:

@@ -72,13 +72,33 @@ def strict_sshd(require: Callable[[str], None], running_strict_sshd: RunningSshd
     return running_strict_sshd
 
 
-@pytest.fixture(params=["here", "ssh"])
+@pytest.fixture(scope="module")
+def running_poor_sshd() -> Generator[RunningSshd | None]:
+    """One more, on a host whose tools are not what the scripts expect: all is left to SFTP."""
+    with started() as server:
+        for tool in ("mv", "ln", "mkdir", "base64") if server else ():
+            assert server is not None
+            stand_in = server.directory / "bin" / tool
+            stand_in.write_text("#!/bin/sh\necho unknown option >&2\nexit 1\n")
+            stand_in.chmod(0o755)
+        yield server
+
+
+@pytest.fixture
+def poor_sshd(require: Callable[[str], None], running_poor_sshd: RunningSshd | None) -> RunningSshd:
+    """The sshd of the host with odd tools, or a skip that says it is missing."""
+    require("sshd")
+    assert running_poor_sshd is not None
+    return running_poor_sshd
+
+
+@pytest.fixture(params=["here", "ssh", "sftp"])
 def host(request: pytest.FixtureRequest) -> Generator[Host]:
-    """The same contract on both ways to a host."""
+    """The same contract on all ways to a host."""
     if request.param == "here":
         yield LocalHost()
         return
-    server: RunningSshd = request.getfixturevalue("sshd")
+    server: RunningSshd = request.getfixturevalue("sshd" if request.param == "ssh" else "poor_sshd")
     over_ssh = SshHost(SshSettings.model_validate(server.settings))
     yield over_ssh
     over_ssh.close()

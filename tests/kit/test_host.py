@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -234,3 +235,100 @@ def test_rights_that_are_missing_are_denied() -> None:
     error = refusal(PermissionError(13, "Permission denied"), doing="read the file", where="/x")
     assert isinstance(error, Denied)
     assert "sudo" in error.remedy
+
+
+def test_several_files_are_read_at_once(host: Host, tmp_path: Path) -> None:
+    """Each as if it were read alone: empty, large, odd names, absent in many ways, links followed, the kernel's own."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "big").write_bytes(os.urandom(300_000))
+    (tmp_path / "a 'b' $c\n.\n-").write_bytes(b".\n-\n?\n")
+    (tmp_path / "link").symlink_to("big")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    names = ["empty", "missing", "big", "a 'b' $c\n.\n-", "link", "dangling", "missing/deep/down", "empty"]
+    paths = [str(tmp_path / name) for name in names]
+    found = host.read_files([*paths, "/proc/self/cmdline", "/proc/4194305/cmdline", "/missing"])
+    assert found[:8] == tuple(host.read_file(path) for path in paths)
+    assert [content is None for content in found] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        True,
+        True,
+        *[False] * 2,
+        True,
+        True,
+    ]
+    assert found[8]
+    assert host.read_files([]) == ()
+
+
+def test_a_file_that_cannot_be_read_fails_the_lot(host: Host, tmp_path: Path) -> None:
+    """A directory among the files is refused, as it is alone."""
+    (tmp_path / "f").touch()
+    with pytest.raises(Rejected, match="cannot read the file"):
+        host.read_files([str(tmp_path / "f"), str(tmp_path)])
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o400, 0o755])
+def test_the_mode_is_exact(host: Host, tmp_path: Path, mode: int) -> None:
+    """Of files, new and replaced, and of directories."""
+    path = tmp_path / "f"
+    for _ in range(2):
+        host.write_file(str(path), b"x", mode=mode)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    host.make_directory(str(tmp_path / "d"), mode=mode)
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == mode
+
+
+def test_what_stands_in_the_way_stays(host: Host, tmp_path: Path) -> None:
+    """A directory is replaced by no file and no link, and nothing is left beside it or put into it."""
+    (tmp_path / "d").mkdir()
+    for exclusive in (False, True):
+        with pytest.raises(Rejected):
+            host.write_file(str(tmp_path / "d"), b"x", exclusive=exclusive)
+    with pytest.raises(Rejected):
+        host.symlink("x", str(tmp_path / "d"))
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "d"]
+
+
+def test_a_link_in_the_way_is_replaced_and_not_followed(host: Host, tmp_path: Path) -> None:
+    """A file or link takes the place of a link, to whatever it leads; exclusively it is refused, even where it leads nowhere."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "l").symlink_to("d")
+    host.write_file(str(tmp_path / "l"), b"x")
+    assert (tmp_path / "l").read_bytes() == b"x"
+    (tmp_path / "m").symlink_to("d")
+    host.symlink("elsewhere", str(tmp_path / "m"))
+    assert str((tmp_path / "m").readlink()) == "elsewhere"
+    with pytest.raises(Rejected) as caught:
+        host.write_file(str(tmp_path / "m"), b"x", exclusive=True)
+    assert caught.value.code == "exists"
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+@contextmanager
+def small_disk(path: Path) -> Generator[None]:
+    """A file system of 64 KiB."""
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(path)], check=False)
+    if done.returncode != 0:
+        pytest.skip("the right to mount a small file system is missing")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_disk_that_fills_leaves_the_old_file(host: Host, tmp_path: Path) -> None:
+    """The error has its code, the file its content, and the disk its room."""
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        host.write_file(str(disk / "f"), b"old")
+        (disk / "filler").write_bytes(b"x" * 57_344)
+        with pytest.raises(Rejected, match="disk is full") as caught:
+            host.write_file(str(disk / "f"), b"y" * 20_000)
+        assert caught.value.code == "no_space"
+        assert (disk / "f").read_bytes() == b"old"
+        assert sorted(entry.name for entry in disk.iterdir()) == ["f", "filler"]

@@ -118,8 +118,9 @@ def test_sudo_serves_files_and_commands(sshd: RunningSshd, tmp_path: Path) -> No
     stand_in.chmod(0o755)
     host = opened(sshd, sudo=True)
     try:
-        host.write_file(str(tmp_path / "f"), b"1", mode=0o600)
-        assert (tmp_path / "f").read_bytes() == b"1"
+        host.write_file(str(tmp_path / "f"), b"the content", mode=0o600)
+        assert host.read_file(str(tmp_path / "f")) == b"the content"
+        assert host.read_files([str(tmp_path / "f"), str(tmp_path / "g")]) == (b"the content", None)
         assert host.run(["printf", "%s", "two words"]).stdout == b"two words"
     finally:
         host.close()
@@ -127,6 +128,8 @@ def test_sudo_serves_files_and_commands(sshd: RunningSshd, tmp_path: Path) -> No
     lines = used.read_text().splitlines()
     assert "-n -- /usr/lib/openssh/sftp-server" in lines
     assert "-n -- printf %s two words" in lines
+    assert sum(line.startswith("-n -- sh -c") for line in lines) == 2
+    assert "the content" not in used.read_text()
 
 
 def test_this_host_is_the_default() -> None:
