@@ -117,8 +117,8 @@ def _way(spec: BalancerSpec) -> str:
 
 
 def _hidden() -> str:
-    """No odd spelling of anything may lead to PowerShell; canonical ones are in no route."""
-    return block(['map "$lbsync_canonical $uri" $lbsync_hidden', 'default "";', '"~*^0 .*powershell" 1;'])
+    """No odd spelling of anything may lead to PowerShell, line ends in it or not; canonical ones are in no route."""
+    return block(['map "$lbsync_canonical $uri" $lbsync_hidden', 'default "";', '"~*(?s)^0 .*powershell" 1;'])
 
 
 def _status(settings: NginxSettings) -> str:
