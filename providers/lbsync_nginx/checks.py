@@ -116,7 +116,8 @@ def _drained(device: Device, check: Check) -> CheckResult:
     if running is not None and server not in running.state.down:
         return CheckResult(passed=False, detail=f"{server} still gets new connections")
     busy = sum(count for (name, _), count in device.connections().items() if name == server)
-    detail = f"{busy} connections to {server} are open, those of old workers included"
+    what = "1 connection is" if busy == 1 else f"{busy} connections are"
+    detail = f"{what} open to {server}, those of old workers included"
     return CheckResult(passed=busy == 0, detail=detail, evidence={"connections": busy})
 
 
