@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -171,22 +172,20 @@ def test_missing_rights_are_told_as_they_are_here(sshd: RunningSshd, short_path:
     assert sorted(entry.name for entry in short_path.iterdir()) == ["closed", "secret"]
 
 
+_AS_NOBODY = """
+import json, os, runpy, sys
+here = runpy.run_path(sys.argv[1])
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(json.dumps(here["refusals"](here["LocalHost"](), sys.argv[2])))
+"""
+
+
 def here_as_nobody(path: str) -> list[list[str]]:
     """The same refusals by the system itself, met by a child of ours that gives its rights away."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        with os.fdopen(writing, "w") as out:
-            json.dump(refusals(LocalHost(), path), out)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as said:
-        text = said.read()
-    os.waitpid(child, 0)
-    return [[str(word) for word in words] for words in json.loads(text)]
+    done = subprocess.run([sys.executable, "-c", _AS_NOBODY, __file__, path], capture_output=True, check=True)
+    return [[str(word) for word in words] for words in json.loads(done.stdout)]
 
 
 @pytest.mark.parametrize(
