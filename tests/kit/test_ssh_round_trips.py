@@ -16,7 +16,6 @@ import pytest
 
 from lbsync.errors import Denied, Rejected, TargetError
 from lbsync.kit.host import Host, SshSettings, staging_name
-from lbsync.kit.host_local import LocalHost
 from lbsync.kit.host_ssh import SshHost
 from lbsync.kit.ssh_scripts import WRITE, command, parse_read
 from lbsync.testing.sshd import RunningSshd
@@ -174,11 +173,12 @@ def test_missing_rights_are_told_as_they_are_here(sshd: RunningSshd, short_path:
 
 _AS_NOBODY = """
 import json, os, runpy, sys
+from lbsync.kit.host_local import LocalHost
 here = runpy.run_path(sys.argv[1])
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-print(json.dumps(here["refusals"](here["LocalHost"](), sys.argv[2])))
+print(json.dumps(here["refusals"](LocalHost(), sys.argv[2])))
 """
 
 
