@@ -24,6 +24,8 @@ from lbsync_nginx.settings import NginxSettings
 
 _AT_ONCE = 8
 _OK = 200
+_REMOTE = 2
+"""Column of a kernel table: number, local address, remote address."""
 
 
 def ask_health(
@@ -64,13 +66,22 @@ def connections_of(host: Host, spec: BalancerSpec) -> dict[tuple[str, Mode], int
 
     Raises TargetError where the kernel's tables cannot be read or a name does not resolve there.
     """
-    tables = [(table or b"").decode(errors="replace") for table in host.read_files(["/proc/net/tcp", "/proc/net/tcp6"])]
+    ports = {port for member in spec.members for port in (member.http_port, member.https_port)}
+    tables = [_rows_to(ports, table or b"") for table in host.read_files(["/proc/net/tcp", "/proc/net/tcp6"])]
     found: dict[tuple[str, Mode], int] = {}
     for member in spec.members:
         addresses = addresses_of(host, member.address)
         for mode, port in ((Mode.OFFLOAD, member.http_port), (Mode.BRIDGE, member.https_port)):
             found[member.name, mode] = sum(established(tables, address, port) for address in addresses)
     return found
+
+
+def _rows_to(ports: Iterable[int], table: bytes) -> str:
+    """A kernel table cut down to its title and the connections to some ports: a busy balancer has tens of thousands of rows."""
+    endings = {b"%04X" % port for port in ports}
+    title, *rows = table.splitlines() or [b""]
+    kept = (row for row in rows if len(words := row.split(None, 3)) > _REMOTE and words[_REMOTE][-4:] in endings)
+    return b"\n".join([title, *kept]).decode(errors="replace")
 
 
 def addresses_of(host: Host, name: str) -> tuple[str, ...]:
