@@ -106,6 +106,19 @@ class Host(Protocol):
         """
         ...
 
+    def write_and_run(
+        self,
+        path: str,
+        data: bytes,
+        argv: Sequence[str],
+        *,
+        mode: int = 0o644,
+        owner: str | None = None,
+        group: str | None = None,
+    ) -> Completed:
+        """``write_file``, then ``run``, in one go, which over SSH spares round trips. The file stays, whatever ``argv`` says."""
+        ...
+
     def remove(self, path: str) -> None:
         """Remove a file or symbolic link, and whatever a killed write left beside it; nothing where there is none."""
         ...

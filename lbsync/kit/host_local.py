@@ -73,6 +73,20 @@ class LocalHost:
             Path(temporary).unlink(missing_ok=True)
             raise refusal(error, doing="write the file", where=path) from error
 
+    def write_and_run(
+        self,
+        path: str,
+        data: bytes,
+        argv: Sequence[str],
+        *,
+        mode: int = 0o644,
+        owner: str | None = None,
+        group: str | None = None,
+    ) -> Completed:
+        """See ``Host.write_and_run``."""
+        self.write_file(path, data, mode=mode, owner=owner, group=group)
+        return self.run(argv)
+
     def remove(self, path: str) -> None:
         """See ``Host.remove``."""
         try:

@@ -67,6 +67,19 @@ class SshHost:
         """See ``Host.write_file``."""
         self._writer.write_file(path, data, mode=mode, owner=owner, group=group, exclusive=exclusive, durable=durable)
 
+    def write_and_run(
+        self,
+        path: str,
+        data: bytes,
+        argv: Sequence[str],
+        *,
+        mode: int = 0o644,
+        owner: str | None = None,
+        group: str | None = None,
+    ) -> Completed:
+        """See ``Host.write_and_run``."""
+        return self._found(argv, self._writer.write_and_run(path, data, argv, mode=mode, owner=owner, group=group))
+
     def remove(self, path: str) -> None:
         """See ``Host.remove``."""
         with self._files(path, "remove the file") as sftp:
@@ -123,7 +136,9 @@ class SshHost:
 
     def run(self, argv: Sequence[str], *, input: bytes | None = None, timeout_s: float = 60.0) -> Completed:  # noqa: A002 -- subprocess's name for it
         """See ``Host.run``."""
-        done = self._connection.execute(argv, input or b"", timeout_s)
+        return self._found(argv, self._connection.execute(argv, input or b"", timeout_s))
+
+    def _found(self, argv: Sequence[str], done: Completed) -> Completed:
         if done.rc == _NOT_FOUND:
             raise Rejected(f"cannot run {argv[0]}: no such command", where=self.name, code="ENOENT")
         return done

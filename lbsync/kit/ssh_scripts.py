@@ -60,6 +60,10 @@ fi
 """
 )
 
+WRITTEN: Final = b"written\n"
+"""What ``WRITE_AND_RUN`` says before it runs the command, whose words and exit code come after."""
+WRITE_AND_RUN: Final = WRITE + "printf 'written\\n'\nshift 8\nexec \"$@\"\n"
+
 LINK: Final = """\
 set -fu
 target=$1 path=$2 temp=$3

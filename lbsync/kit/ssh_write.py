@@ -5,9 +5,11 @@ Rule of this room: both ways keep what ``Host`` promises, and only the second on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lbsync.errors import Denied, Rejected
 from lbsync.kit import ssh_scripts
-from lbsync.kit.host import no_space, staging_name
+from lbsync.kit.host import Completed, no_space, staging_name
 from lbsync.kit.ssh_connection import SshConnection
 from lbsync.kit.ssh_files import make, own, rename_if_absent, unlink
 
@@ -36,6 +38,18 @@ class SshWriter:
                 raise Rejected("the file is there already", where=path, code="exists")
             case _:
                 self._write_by_steps(path, data, mode, owner, group, exclusive=exclusive, durable=durable)
+
+    def write_and_run(
+        self, path: str, data: bytes, argv: Sequence[str], *, mode: int, owner: str | None, group: str | None
+    ) -> Completed:
+        """See ``Host.write_and_run``."""
+        parameters = [path, staging_name(path), str(len(data)), f"{mode:o}", owner or "", group or "", "", "yes"]
+        command = ssh_scripts.command(ssh_scripts.WRITE_AND_RUN, *parameters, *argv)
+        done = self._connection.execute(command, data, _SCRIPT_S)
+        if done.stdout.startswith(ssh_scripts.WRITTEN):
+            return Completed(done.rc, done.stdout.removeprefix(ssh_scripts.WRITTEN), done.stderr)
+        self.write_file(path, data, mode=mode, owner=owner, group=group, exclusive=False, durable=True)
+        return self._connection.execute(argv, b"", _SCRIPT_S)
 
     def symlink(self, target: str, path: str) -> None:
         """See ``Host.symlink``."""

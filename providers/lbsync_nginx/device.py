@@ -16,12 +16,10 @@ from lbsync_nginx.disk import read_disk
 from lbsync_nginx.health import addresses_of, ask_health, connections_of
 from lbsync_nginx.host_view import read_host
 from lbsync_nginx.layout import Layout, main_file
-from lbsync_nginx.process import Workers, master_of, workers_of
 from lbsync_nginx.seen import Health, Running, Seen
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import answer_of
 
-NOT_RUNNING = "not_running"
 _STATUS_S = 5.0
 _MOST_STATUS = 65536
 
@@ -54,23 +52,6 @@ class Device:
             raise
         found = answer_of(said.decode(errors="replace"))
         return Running(*found) if found is not None else None
-
-    def master(self) -> int:
-        """The master's process id. Raises Unreachable where NGINX does not run."""
-        pid = master_of(self.host, self.settings)
-        if pid is None:
-            raise Unreachable(
-                "NGINX does not run",
-                where=self.settings.pid_file,
-                state="nothing was changed",
-                remedy="start it (systemctl start nginx), or correct pid_file",
-                code=NOT_RUNNING,
-            )
-        return pid
-
-    def workers(self) -> Workers:
-        """The workers. Raises as ``master``."""
-        return workers_of(self.host, self.master())
 
     def see(self) -> Seen:
         """Everything at once; an NGINX that does not run is a value. Raises TargetError where the host cannot be asked."""

@@ -71,10 +71,9 @@ def leaf_of(name: str | None) -> Fingerprint | None:
     return Fingerprint(found.group(1)) if found else None
 
 
-def refuse_missing(host: Host, home: Layout, leaf: Fingerprint) -> None:
-    """Raises Rejected where a leaf's file is not there or does not hold what its name says, TargetError."""
+def refuse_missing(home: Layout, leaf: Fingerprint, data: bytes | None) -> None:
+    """Raises Rejected where a leaf's file (``data``) is not there or does not hold what its name says."""
     path = home.certificate(leaf)
-    data = host.read_file(path)
     digests = leaf_digests(data) if data is not None else None
     if digests is None or digests[0] != leaf:
         raise Rejected(

@@ -19,9 +19,9 @@ from lbsync.target import MaterialSource
 from lbsync_certs import Fingerprint
 from lbsync_nginx.device import Device
 from lbsync_nginx.disk import leaf_of, refuse_missing
-from lbsync_nginx.errorlog import LogMark
 from lbsync_nginx.live import Proof, prove, serves
 from lbsync_nginx.publish import Basis, change_state
+from lbsync_nginx.reloading import LogMark
 
 _CUT_S = 10.0
 
@@ -73,13 +73,12 @@ def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Recei
     """Serve an installed certificate: by a reload, or by the live link where each handshake reads it. Raises TargetError."""
     if device.settings.certificate_form == "variable":
         return _point_link(device, leaf)
-    return change_state(
-        device, lambda state: state.model_copy(update={"leaf": leaf}), basis, "switched the certificate by a reload"
-    )
+    done = "switched the certificate by a reload"
+    return change_state(device, lambda state: state.model_copy(update={"leaf": leaf}), basis, done, leaf=leaf)
 
 
 def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
-    refuse_missing(device.host, device.home, leaf)
+    refuse_missing(device.home, leaf, device.host.read_files([device.home.certificate(leaf)])[0])
     running = device.running()
     if running is None:
         raise Rejected(
@@ -93,7 +92,7 @@ def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
         return Receipt(summary="the certificate is served already", details={"file": device.home.certificate(leaf)})
     device.host.symlink(f"{leaf}.pem", device.home.live)
     try:
-        prove(device, LogMark(None), Proof(running.state, leaf))
+        prove(device, LogMark(None), Proof(running.state, leaf, only_leaf=True))
     except TargetError:
         if before is not None:
             device.host.symlink(f"{before}.pem", device.home.live)

@@ -15,8 +15,8 @@ from lbsync.kit.handshake import handshake
 from lbsync.kit.waiting import wait_for
 from lbsync_certs import CertificateProblem, Fingerprint
 from lbsync_nginx.device import Device
-from lbsync_nginx.errorlog import LogMark, failures_since, mark_log
-from lbsync_nginx.process import Workers, not_reloaded, reload
+from lbsync_nginx.errorlog import errors_since
+from lbsync_nginx.reloading import LogMark, reload_and_wait
 from lbsync_nginx.state import NginxState
 
 HANDSHAKES = 10
@@ -26,33 +26,30 @@ _HANDSHAKE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What clients and the status listener must show; ``state`` ``None``: nothing of ours runs."""
+    """What clients and the status listener must show; ``state`` ``None``: nothing of ours runs.
+
+    ``only_leaf``: nothing but the certificate changes, which handshakes prove by themselves; new workers run nothing but what
+    the master loaded.
+    """
 
     state: NginxState | None
     leaf: Fingerprint | None
+    only_leaf: bool = False
 
 
 def reload_and_prove(device: Device, log: str | None, proof: Proof) -> None:
     """Reload NGINX and wait for the proof.
 
-    ``log`` is the error log's path. Raises Rejected (``reload_failed``, ``not_live``),
-    Unreachable where NGINX does not run, TargetError.
+    ``log`` is the error log's path. Raises Rejected (``reload_failed``, ``not_live``), Unreachable where NGINX does not run,
+    TargetError.
     """
-    before, mark = device.workers(), mark_log(device.host, log)
-    reload(device.host, device.settings, device.master())
-    _new_workers(device, before, mark)
+    mark = reload_and_wait(device.host, device.settings, log)
     prove(device, mark, proof)
 
 
 def prove(device: Device, mark: LogMark, proof: Proof) -> None:
     """Wait until everything shows ``proof``. Raises Rejected (``not_live``) when it does not in time."""
-    wanted = proof.state
-
-    def runs() -> bool:
-        running = device.running()
-        return (running.state if running else None) == wanted
-
-    if not wait_for(runs, device.settings.reload_timeout_s):
+    if not proof.only_leaf and not wait_for(lambda: _runs(device) == proof.state, device.settings.reload_timeout_s):
         raise _not_live(device, mark, "the workers do not run what is on the disk")
     if proof.leaf is not None:
         problem = _handshakes(device, proof.leaf)
@@ -60,20 +57,9 @@ def prove(device: Device, mark: LogMark, proof: Proof) -> None:
             raise _not_live(device, mark, problem)
 
 
-def _new_workers(device: Device, before: Workers, mark: LogMark) -> None:
-    """Wait until no worker of before takes connections any more. Raises Rejected (``reload_failed``)."""
-    begun = time.monotonic()
-
-    def replaced() -> bool:
-        now = device.workers().taking
-        if now and not now & before.taking:
-            return True
-        if failed := failures_since(device.host, mark):
-            raise not_reloaded(device.settings, "; ".join(failed))
-        return False
-
-    if not wait_for(replaced, device.settings.reload_timeout_s):
-        raise not_reloaded(device.settings, f"no new workers within {time.monotonic() - begun:.0f} s")
+def _runs(device: Device) -> NginxState | None:
+    running = device.running()
+    return running.state if running else None
 
 
 def _handshakes(device: Device, leaf: Fingerprint) -> str:
@@ -106,8 +92,8 @@ def serves(device: Device, leaf: Fingerprint) -> str:
 
 
 def _not_live(device: Device, mark: LogMark, reason: str) -> Rejected:
-    log = failures_since(device.host, mark)
-    words = f" NGINX's error log: {'; '.join(log[:3])}" if log else ""
+    log = errors_since(device.host, mark)
+    words = f" NGINX's error log: {'; '.join(log[-3:])}" if log else ""
     return Rejected(
         f"NGINX was reloaded, but {reason}.{words}",
         where=device.spec.name,

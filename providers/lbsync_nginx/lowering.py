@@ -106,7 +106,7 @@ class Lowering(BalancerLowering):
     def switch_mode(self, change: SwitchMode, seen: BalancerFacts) -> tuple[Step, ...]:
         """One step for all services of the change: one reload."""
         del seen
-        self._refuse_mixed({service: change.after for service in change.services} | self._others(change))
+        self._refuse_mixed(dict.fromkeys(change.services, change.after) | self._others(change))
         names = [service.value for service in change.services]
 
         def flip(mode: Mode) -> Action:

@@ -16,9 +16,10 @@ def notes(settings: NginxSettings, version: Version) -> Iterator[str]:
     """Everything worth telling before a change."""
     if settings.proxy == "stream":
         yield (
-            "Each step on NGINX is a reload. Open connections stay with the old workers until they end, and clients keep theirs: a "
-            'drained server may not be rid of them before the drain time-out. With limits.on_drain_timeout = "cut" those are then '
-            'ended, which clients answer by connecting anew; with "stop" the run ends there and goes back.'
+            "Each step on NGINX is a reload. Open connections stay with the old workers until they end, and clients keep "
+            "theirs: a drained server may not be rid of them before the drain time-out. With "
+            'limits.on_drain_timeout = "cut" those are then ended, which clients answer by connecting anew; with "stop" the '
+            "run ends there and goes back."
         )
     elif version.keeps_idle_clients:
         yield "Each step on NGINX is a reload; idle clients have 10 s to send their next request, and none is lost."

@@ -1,6 +1,6 @@
-"""NGINX as a process: its master, its workers, since when they run, and how it is told to reload.
+"""NGINX as a process: its master, its workers, and since when they run.
 
-Rule of this room: it looks and reloads; whether a reload took is judged by ``live``.
+Rule of this room: reads only.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lbsync.errors import Rejected, TargetError
-from lbsync.kit.host import Completed, Host
+from lbsync.errors import TargetError, Unreachable
+from lbsync.kit.host import Host
 from lbsync_nginx.settings import NginxSettings
+
+NOT_RUNNING = "not_running"
 
 _TICKS_PER_S = 100  # USER_HZ is 100 on every Linux that NGINX is packaged for
 _STARTED = 19  # field 22 of /proc/PID/stat, counted from behind the name in parentheses
@@ -73,36 +75,11 @@ def replaced_since(host: Host, master: int) -> bool:
         return False  # another user's process
 
 
-def reload(host: Host, settings: NginxSettings, master: int) -> None:
-    """Tell the master to load its configuration anew.
-
-    Raises Rejected (``reload_failed``) where that says no, TargetError.
-
-    That it says yes means nothing: a master that cannot load keeps its old workers and tells its error log alone.
-    """
-    match settings.reload:
-        case "systemd":
-            done = host.run(["systemctl", "reload", settings.unit])
-        case "signal":
-            done = host.run(["kill", "-HUP", str(master)])
-        case command:
-            done = host.run(command)
-    if done.rc != 0:
-        raise not_reloaded(settings, said(done))
-
-
-def not_reloaded(settings: NginxSettings, reason: str) -> Rejected:
-    """The error for a reload that did not take."""
-    return Rejected(
-        f"NGINX was not reloaded: {reason}",
-        where=settings.config_file,
-        state="the workers before serve on",
-        remedy="see NGINX's error log for what it could not do",
-        code="reload_failed",
+def not_running(settings: NginxSettings) -> Unreachable:
+    """The error for an NGINX that is not there."""
+    return Unreachable(
+        "NGINX does not run",
+        where=settings.pid_file,
+        remedy="start it (systemctl start nginx), or correct pid_file",
+        code=NOT_RUNNING,
     )
-
-
-def said(done: Completed) -> str:
-    """A command's words on one line."""
-    text = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
-    return " | ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -70,8 +70,7 @@ class NginxProvider:
             case "write-files":
                 found = self._files_state()
             case "switch-certificate":
-                found = self._both(lambda state: state.leaf)
-                found["link"] = leaf_of(device.host.read_link(device.home.live))
+                found = self._leaf_state()
             case "switch-modes":
                 services = effects.services_of(args["services"])
                 found = self._both(
@@ -86,6 +85,14 @@ class NginxProvider:
             case other:
                 raise ValueError(f"no such action: {other}")
         return found
+
+    def _leaf_state(self) -> State:
+        """What the disk says alone: this action is proven by handshakes before it ends."""
+        device = self._device
+        if device.settings.certificate_form == "variable":
+            return {"link": leaf_of(device.host.read_link(device.home.live))}
+        disk = state_of(read_texts(device.host, device.home)[device.main])
+        return {"disk": disk.leaf if disk else None}
 
     def _both(self, part: Callable[[NginxState], JsonValue]) -> State:
         """Part of the state on the disk and of the one that runs; ``None`` where there is none."""

@@ -8,20 +8,21 @@ they were.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lbsync.errors import Rejected, TargetError, Unreachable
 from lbsync.model import Receipt
 from lbsync_certs import Fingerprint
-from lbsync_nginx.device import NOT_RUNNING, Device
+from lbsync_nginx.device import Device
 from lbsync_nginx.disk import leaf_of, read_texts, refuse_edited, refuse_missing
 from lbsync_nginx.dump import tree_of
 from lbsync_nginx.errorlog import log_path
 from lbsync_nginx.layout import HTTP, STREAM, TEXT_FILES, Files
 from lbsync_nginx.live import Proof, quietly_back, reload_and_prove, serves
+from lbsync_nginx.process import NOT_RUNNING
 from lbsync_nginx.render import moved
 from lbsync_nginx.state import NO_LEAF, NginxState, state_of
-from lbsync_nginx.tested import Tested, read_test, refuse_untested
+from lbsync_nginx.tested import Tested, parse_test, read_test, refuse_untested, test_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,9 @@ def write_files(device: Device, wanted: Content, basis: Basis) -> Receipt:
     Raises TargetError; unless it says otherwise
     everything is then as it was.
     """
-    link = leaf_of(device.host.read_link(device.home.live))
-    before = Content(read_texts(device.host, device.home), link)
-    refuse_edited(device.home, before.files)
     proof = proof_of(device, wanted)
-    if proof.leaf is not None:
-        refuse_missing(device.host, device.home, proof.leaf)
+    link = leaf_of(device.host.read_link(device.home.live))
+    before = Content(_ready(device, proof.leaf), link)
     if before == wanted and _shows(device, proof):
         return Receipt(summary="NGINX runs these files already")
     _replace(device, before, wanted, basis)
@@ -65,14 +63,20 @@ def write_files(device: Device, wanted: Content, basis: Basis) -> Receipt:
     )
 
 
-def change_state(device: Device, change: Callable[[NginxState], NginxState], basis: Basis, done: str) -> Receipt:
+def change_state(
+    device: Device,
+    change: Callable[[NginxState], NginxState],
+    basis: Basis,
+    done: str,
+    *,
+    leaf: Fingerprint | None = None,
+) -> Receipt:
     """Change the state of the files that are there and load them; ``done`` is what the receipt says.
 
-    Raises as
-    ``write_files``, Rejected (``not_published``) where there is nothing of ours.
+    ``leaf`` is given where nothing but the certificate changes. Raises as ``write_files``, and Rejected (``not_published``)
+    where there is nothing of ours.
     """
-    files = read_texts(device.host, device.home)
-    refuse_edited(device.home, files)
+    files = _ready(device, leaf)
     now = state_of(files[device.main])
     if now is None:
         raise Rejected(
@@ -84,13 +88,28 @@ def change_state(device: Device, change: Callable[[NginxState], NginxState], bas
         )
     link = leaf_of(device.host.read_link(device.home.live)) if now.leaf is None else None
     state = change(now)
-    if state.leaf not in {now.leaf, None}:
-        refuse_missing(device.host, device.home, state.leaf)
     before, wanted = Content(files, link), Content(moved(files, device.main, state), link)
     if before == wanted and _shows(device, proof_of(device, wanted)):
         return Receipt(summary="it is so already", details={"state": state.model_dump(mode="json")})
-    _replace(device, before, wanted, basis)
+    _replace(device, before, wanted, basis, only_leaf=leaf is not None)
     return Receipt(summary=done, details={"state": state.model_dump(mode="json")})
+
+
+def _ready(device: Device, leaf: Fingerprint | None) -> dict[str, str | None]:
+    """Our files as they are, in one look, fit to be replaced, with the certificate that shall be served in its place.
+
+    Raises Rejected (``edited``, ``not_installed``), TargetError.
+    """
+    paths = [device.home.file(name) for name in TEXT_FILES]
+    found = device.host.read_files(paths if leaf is None else [*paths, device.home.certificate(leaf)])
+    files = {
+        name: None if data is None else data.decode(errors="replace")
+        for name, data in zip(TEXT_FILES, found, strict=False)
+    }
+    refuse_edited(device.home, files)
+    if leaf is not None:
+        refuse_missing(device.home, leaf, found[-1])
+    return files
 
 
 def proof_of(device: Device, content: Content) -> Proof:
@@ -111,17 +130,17 @@ def _shows(device: Device, proof: Proof) -> bool:
     return proof.leaf is None or not serves(device, proof.leaf)
 
 
-def _replace(device: Device, before: Content, wanted: Content, basis: Basis) -> None:
+def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, only_leaf: bool = False) -> None:
     """From one content to the other, or back. Raises TargetError."""
     was = proof_of(device, before)
     log: str | None = None
     reloaded = False
     try:
-        _place(device, before, wanted)
-        tested = _test(device, wanted, basis)
+        tested = _place_and_test(device, before, wanted)
+        _judge(device, tested, wanted, basis)
         log = _log_of(tested)
         reloaded = True
-        reload_and_prove(device, log, proof_of(device, wanted))
+        reload_and_prove(device, log, replace(proof_of(device, wanted), only_leaf=only_leaf))
     except TargetError as error:
         if isinstance(error, Unreachable) and error.code != NOT_RUNNING:
             raise  # the host is out of reach: nothing can be put back now, and trying again carries on from here
@@ -143,8 +162,21 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis) -> 
         ) from error
 
 
-def _test(device: Device, wanted: Content, basis: Basis) -> Tested:
-    tested = read_test(device.host, device.settings)
+def _place_and_test(device: Device, before: Content, wanted: Content) -> Tested:
+    """Put everything in its place and have NGINX test it; a single file and its test in one go."""
+    names = [name for name in TEXT_FILES if wanted.files.get(name) != before.files.get(name)]
+    text = wanted.files.get(names[0]) if len(names) == 1 else None
+    if text is None or before.link != wanted.link:
+        _place(device, before, wanted)
+        return read_test(device.host, device.settings)
+    owner, group = device.settings.owner, device.settings.group
+    path, command = device.home.file(names[0]), test_command(device.settings)
+    done = device.host.write_and_run(path, text.encode(), command, owner=owner, group=group)
+    return parse_test(done, device.settings)
+
+
+def _judge(device: Device, tested: Tested, wanted: Content, basis: Basis) -> None:
+    """Raises Rejected where what NGINX would load must not be loaded."""
     refuse_untested(tested, device.home, basis.warnings)
     ours = {name: device.home.file(name) for name in TEXT_FILES}
     if basis.foreign is not None and tested.dump.digest(ours.values()) != basis.foreign:
@@ -162,7 +194,6 @@ def _test(device: Device, wanted: Content, basis: Basis) -> Tested:
                 remedy="add the include that `lbsync check` names, then plan again",
                 code="not_loaded",
             )
-    return tested
 
 
 def _log_of(tested: Tested) -> str | None:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from lbsync.errors import Rejected
-from lbsync.kit.host import Host
+from lbsync.kit.host import Completed, Host
 from lbsync_nginx.dump import Dump, parse_dump
 from lbsync_nginx.layout import Layout
 from lbsync_nginx.settings import NginxSettings
@@ -19,7 +19,7 @@ _SAID = re.compile(
     r"^(?:\d{4}/\S+ \S+ )?(?:nginx: )?\[(?P<level>warn|error|crit|alert|emerg)\] (?:\d+#\d+: )?(?P<words>.*)$"
 )
 _ERROR_LOG = re.compile(r"--error-log-path=(\S+)")
-_SERIOUS = frozenset({"emerg", "alert", "crit"})
+_FATAL = frozenset({"emerg", "alert", "crit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,41 @@ def read_program(host: Host, settings: NginxSettings) -> Program:
 
 def read_test(host: Host, settings: NginxSettings) -> Tested:
     """Have NGINX test its configuration and print it. Raises TargetError."""
-    done = host.run([settings.nginx, "-T", "-c", settings.config_file])
+    return parse_test(host.run(test_command(settings)), settings)
+
+
+def test_command(settings: NginxSettings) -> list[str]:
+    """The command whose answer ``parse_test`` reads."""
+    return [settings.nginx, "-T", "-c", settings.config_file]
+
+
+def parse_test(done: Completed, settings: NginxSettings) -> Tested:
+    """What NGINX said of its configuration."""
     lines = [found for line in done.stderr.decode(errors="replace").splitlines() if (found := _SAID.match(line))]
     return Tested(
         passed=done.rc == 0,
         warnings=tuple(found["words"] for found in lines if found["level"] in {"warn", "error"}),
-        errors=tuple(found["words"] for found in lines if found["level"] in _SERIOUS),
+        errors=tuple(found["words"] for found in lines if found["level"] in _FATAL),
         dump=parse_dump(done.stdout.decode(errors="replace"), settings.config_file),
     )
 
 
-def serious_lines(log: str) -> tuple[str, ...]:
-    """What an error log says of failures, without times and process ids."""
+def emergencies(log: str) -> tuple[str, ...]:
+    """What an error log says of a master that could not do what it was told, without times and process ids.
+
+    Only [emerg]: a stranger's broken handshake is worth a [crit] to NGINX.
+    """
+    return _words_of(log, frozenset({"emerg"}))
+
+
+def errors_in(log: str) -> tuple[str, ...]:
+    """Everything from [error] on, for a person to read."""
+    return _words_of(log, frozenset({"error", *_FATAL}))
+
+
+def _words_of(log: str, levels: frozenset[str]) -> tuple[str, ...]:
     found = (_SAID.match(line) for line in log.splitlines())
-    return tuple(dict.fromkeys(one["words"] for one in found if one and one["level"] in _SERIOUS))
+    return tuple(dict.fromkeys(one["words"] for one in found if one and one["level"] in levels))
 
 
 def refuse_untested(tested: Tested, home: Layout, before: frozenset[str]) -> None:
