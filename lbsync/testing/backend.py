@@ -24,7 +24,7 @@ _HEALTH = "/healthcheck.htm"
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One request, health checks aside; ``path`` as it came, ``headers`` by lower-case name.
+    """One request, health checks aside; ``path`` as it came, ``headers`` by lower-case name, ``body`` whole.
 
     ``connection`` is the peer's port: requests that share it came on one connection.
     """
@@ -33,6 +33,8 @@ class Arrived:
     path: str
     headers: dict[str, str]
     connection: int
+    method: str = "GET"
+    body: bytes = b""
 
 
 class RecordingServer:
@@ -40,7 +42,7 @@ class RecordingServer:
 
     ``healthy`` holds the schemes whose health checks answer 200 (403 otherwise, as with Require SSL). ``hold`` may be cleared
     to keep requests for ``/…/wait`` waiting until it is set. ``/…/ntlm`` asks for NTLM and accepts any answer. ``answers``
-    maps a path to extra response headers.
+    maps a path to extra response headers. It takes Outlook Anywhere's methods too, and bodies of either kind.
     """
 
     def __init__(self, name: str, leaf: Bundle, address: str = "127.0.0.1") -> None:
@@ -123,21 +125,37 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.endswith(_HEALTH):
             self._send(200 if scheme in owner.healthy else 403, b"", ())
             return
-        length = int(self.headers.get("Content-Length") or 0)
-        self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        owner.arrived.append(Arrived(scheme, self.path, headers, int(self.client_address[1])))
+        path = self.requestline.split()[1]  # self.path has lost slashes at its beginning
+        owner.arrived.append(
+            Arrived(scheme, path, headers, int(self.client_address[1]), self.command, self._body(headers))
+        )
         if self.path.endswith("/wait"):
             owner.waiting.release()
             owner.hold.wait(60)
         if self.path.endswith("/ntlm") and "authorization" not in headers:
             self._send(401, b"", [("WWW-Authenticate", "NTLM")])
             return
-        body = json.dumps({"server": owner.name, "scheme": scheme, "path": self.path}).encode()
-        self._send(200, body, owner.answers.get(self.path, ()))
+        body = json.dumps({"server": owner.name, "scheme": scheme, "path": path}).encode()
+        self._send(200, body, owner.answers.get(path, ()))
 
-    do_POST = do_GET  # noqa: N815 -- BaseHTTPRequestHandler's name
-    do_HEAD = do_GET  # noqa: N815 -- BaseHTTPRequestHandler's name
+    # BaseHTTPRequestHandler's names
+    do_POST = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815
+    do_OPTIONS = do_GET  # noqa: N815
+    do_RPC_IN_DATA = do_GET  # noqa: N815
+    do_RPC_OUT_DATA = do_GET  # noqa: N815
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return body
 
     def _send(self, status: int, body: bytes, extra: object) -> None:
         self.send_response(status)
@@ -146,7 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in extra if isinstance(extra, (list, tuple)) else ():
             self.send_header(str(name), str(value))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- BaseHTTPRequestHandler's name
         """Quiet."""

@@ -5,13 +5,13 @@ Rule of this file: it plays the client, the servers and the certificates; the ba
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import ssl
 import tempfile
+import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +22,12 @@ from lbsync.kit.handshake import handshake
 from lbsync.model import Check, Mode, Step
 from lbsync.services import ALL_SERVICES, SERVICES, Service
 from lbsync.target import BalancerSpec, Member, Plugin, Provider
-from lbsync.testing.backend import RecordingServer
+from lbsync.testing.backend import Arrived, RecordingServer
 from lbsync.testing.ca import TestCA
 from lbsync_certs import Bundle, Fingerprint
+from tests.balancers.client import HOST, Answer, exchange
 
-HOSTS = ("mail.contoso.test", "autodiscover.contoso.test")
+HOSTS = (HOST, "autodiscover.contoso.test")
 BRIDGED = dict.fromkeys(SERVICES, Mode.BRIDGE)
 OFFLOADED = {service: Mode.OFFLOAD if spec.offloadable else Mode.BRIDGE for service, spec in SERVICES.items()}
 
@@ -36,6 +37,7 @@ class Running(Protocol):
 
     address: str
     https_port: int
+    http_port: int
     owned: Path
 
     @property
@@ -112,6 +114,30 @@ class Bench:
         ):
             yield connection
 
+    def waiting(self) -> tuple[threading.Thread, list[object], str]:
+        """A request that waits at a server: its thread, what came of it (a status or an error), and the server's name.
+
+        It ends when the server's ``hold`` is set.
+        """
+        for server in self.servers.values():
+            server.hold.clear()
+        outcome: list[object] = []
+
+        def client() -> None:
+            try:
+                outcome.append(self.request("/owa/wait").status)
+            except OSError as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=client, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for name, server in self.servers.items():
+                if server.waiting.acquire(timeout=0.05):
+                    return thread, outcome, name
+        raise AssertionError("no request arrived")
+
     def served(self) -> Fingerprint:
         """The leaf the balancer serves now, by a full handshake."""
         return handshake(
@@ -131,7 +157,22 @@ class Bench:
 
     def plain(self) -> list[str]:
         """Paths that reached port 80 of any server."""
-        return [path for server in self.servers.values() for path in server.paths("http")]
+        return [one.path for one in self.arrived if one.scheme == "http"]
+
+    @property
+    def arrived(self) -> list[Arrived]:
+        """Whatever reached any server, health checks aside."""
+        return [one for server in self.servers.values() for one in server.arrived]
+
+    def forget(self) -> None:
+        """As if nothing had reached a server yet."""
+        for server in self.servers.values():
+            server.arrived.clear()
+
+    def answering(self, path: str, *headers: tuple[str, str]) -> None:
+        """Have every server send these headers when it is asked for this path."""
+        for server in self.servers.values():
+            server.answers[path] = list(headers)
 
 
 def files_below(folder: Path) -> dict[str, bytes | str]:
@@ -144,80 +185,6 @@ def files_below(folder: Path) -> dict[str, bytes | str]:
         else:
             found[name] = path.read_bytes() if path.is_file() else "directory"
     return found
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One HTTP response; header names in lower case, ``all_headers`` in order."""
-
-    status: int
-    all_headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The last value of each header."""
-        return dict(self.all_headers)
-
-    @property
-    def scheme(self) -> str:
-        """How the request reached the server: http, https, or nothing for an answer of the balancer's own."""
-        return self._told("scheme")
-
-    @property
-    def server(self) -> str:
-        """The server that answered; empty for an answer that does not tell."""
-        return self._told("server")
-
-    def _told(self, key: str) -> str:
-        try:
-            return str(json.loads(self.body)[key])
-        except (ValueError, KeyError):
-            return ""
-
-
-def exchange(
-    connection: socket.socket, target: str, *, method: str = "GET", headers: str = "", host: str = HOSTS[0]
-) -> Answer:
-    """One request and its answer on an open connection. Raises ConnectionError where it is closed before the end."""
-    connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode("latin-1"))
-    data = bytearray()
-    while b"\r\n\r\n" not in data:
-        part = connection.recv(65536)
-        if not part:
-            raise ConnectionError("closed before an answer")
-        data += part
-    head, _, body = bytes(data).partition(b"\r\n\r\n")
-    first, *rest = head.decode("latin-1").split("\r\n")
-    pairs = tuple((name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in rest))
-    if dict(pairs).get("transfer-encoding") == "chunked":
-        body = _unchunked(connection, body)
-    length = int(dict(pairs).get("content-length", "0"))
-    while len(body) < length:
-        part = connection.recv(65536)
-        if not part:
-            raise ConnectionError("closed within an answer")
-        body += part
-    return Answer(int(first.split()[1]), pairs, body)
-
-
-def _unchunked(connection: socket.socket, data: bytes) -> bytes:
-    while not data.endswith(b"0\r\n\r\n"):
-        part = connection.recv(65536)
-        if not part:
-            raise ConnectionError("closed within an answer")
-        data += part
-    return b"".join(_chunks(data))
-
-
-def _chunks(data: bytes) -> Iterator[bytes]:
-    while True:
-        size, _, rest = data.partition(b"\r\n")
-        length = int(size, 16)
-        if not length:
-            return
-        yield rest[:length]
-        data = rest[length + 2 :]
 
 
 def wait_true(provider: Provider, checks: Iterable[Check]) -> None:

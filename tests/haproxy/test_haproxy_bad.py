@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -17,39 +16,32 @@ import pytest
 from lbsync.changes import InstallCertificate, Mark, Publish, SwitchMode
 from lbsync.errors import ConfigError, Denied, Rejected
 from lbsync.model import Mode
-from lbsync.services import ALL_SERVICES, SERVICES, Service
+from lbsync.services import ALL_SERVICES, Service
 from lbsync_haproxy import plugin
-
-BRIDGED = dict.fromkeys(SERVICES, Mode.BRIDGE)
-
-
-def blockers(bench: Any) -> str:
-    """Every blocker, in one text."""
-    with bench.open() as provider:
-        return "\n".join(provider.observe(ALL_SERVICES).blockers)
+from tests.balancers.bench import BRIDGED
 
 
 def test_a_sound_host_has_no_blocker(bench: Any) -> None:
     """Nothing of ours is there yet, and nothing is in the way."""
-    assert blockers(bench) == ""
+    assert bench.blockers() == ""
 
 
 def test_an_haproxy_that_is_down_is_told(make_bench: Any) -> None:
     """With the line its configuration needs."""
     bench = make_bench(start=False)
-    assert "does not answer" in blockers(bench)
-    assert "level admin" in blockers(bench)
+    assert "does not answer" in bench.blockers()
+    assert "level admin" in bench.blockers()
 
 
 def test_a_socket_without_admin_level_is_told(make_bench: Any) -> None:
     """Operators may look but not change."""
-    assert "level operator: put `level admin`" in blockers(make_bench(level="operator"))
+    assert "level operator: put `level admin`" in make_bench(level="operator").blockers()
 
 
 def test_a_directory_that_is_not_loaded_is_told_with_the_line_to_add(make_bench: Any) -> None:
     """Debian's own option is kept in it; a reload keeps the old command line, so it says restart."""
     bench = make_bench(loads=False)
-    text = blockers(bench)
+    text = bench.blockers()
     assert f'EXTRAOPTS="-S /run/haproxy-master.sock -f {bench.haproxy.owned}"' in text
     assert "restart" in text
 
@@ -58,7 +50,7 @@ def test_a_missing_directory_is_told_with_its_command(make_bench: Any) -> None:
     """Nothing is created by looking."""
     bench = make_bench(loads=False)
     bench.haproxy.owned.rmdir()
-    assert f"install -d -m 0755 {bench.haproxy.owned}" in blockers(bench)
+    assert f"install -d -m 0755 {bench.haproxy.owned}" in bench.blockers()
     assert not bench.haproxy.owned.exists()
 
 
@@ -69,8 +61,8 @@ def test_a_foreign_bind_on_our_address_is_refused(make_bench: Any, bind: str) ->
     line = bind.format(address=bench.haproxy.address, port=bench.haproxy.https_port)
     with bench.haproxy.main.open("a") as main:
         main.write(f"frontend other\n    bind {line} ssl crt /nowhere\n")
-    assert f"{bench.haproxy.main} line" in blockers(bench)
-    assert "Remove that bind" in blockers(bench)
+    assert f"{bench.haproxy.main} line" in bench.blockers()
+    assert "Remove that bind" in bench.blockers()
 
 
 def test_another_process_on_our_port_is_refused(bench: Any) -> None:
@@ -78,13 +70,13 @@ def test_another_process_on_our_port_is_refused(bench: Any) -> None:
     with socket.socket() as other:
         other.bind((bench.haproxy.address, bench.haproxy.https_port))
         other.listen()
-        assert "Something listens on" in blockers(bench)
-    assert blockers(bench) == ""
+        assert "Something listens on" in bench.blockers()
+    assert bench.blockers() == ""
 
 
 def test_our_own_listeners_are_nobody_elses(published: Any) -> None:
     """Published, the ports are taken by us."""
-    assert blockers(published) == ""
+    assert published.blockers() == ""
 
 
 @pytest.mark.parametrize("name", ["exchange.cfg", "exchange.map", "exchange.crt-list", "server-ca.pem"])
@@ -92,7 +84,7 @@ def test_an_edited_file_is_not_overwritten(published: Any, name: str) -> None:
     """The blocker names it; performing all the same is refused, and the edit survives."""
     path = published.haproxy.owned / name
     path.write_text(path.read_text() + "# mine\n")
-    assert f"{path} was edited by somebody" in blockers(published)
+    assert f"{path} was edited by somebody" in published.blockers()
     before = published.files()
     published.settings["long_request_s"] = 1900
     with published.open() as provider, pytest.raises(Rejected) as caught:
@@ -104,38 +96,38 @@ def test_an_edited_file_is_not_overwritten(published: Any, name: str) -> None:
 def test_a_foreign_file_in_our_place_is_not_overwritten(bench: Any) -> None:
     """A file without our header is somebody's."""
     (bench.haproxy.owned / "exchange.map").write_text("/owa/ mine\n")
-    assert "was not written by lbsync" in blockers(bench)
+    assert "was not written by lbsync" in bench.blockers()
 
 
 def test_a_foreign_configuration_in_our_directory_is_told(bench: Any) -> None:
     """HAProxy would load it with ours."""
     (bench.haproxy.owned / "extra.cfg").write_text("# mine\n")
-    assert "extra.cfg is not one of ours" in blockers(bench)
+    assert "extra.cfg is not one of ours" in bench.blockers()
 
 
 def test_a_map_entry_without_backend_is_told(published: Any) -> None:
     """HAProxy accepts it and answers 503."""
     published.haproxy.ask(f"set map {published.haproxy.owned}/exchange.map /owa/ ex_nowhere")
-    assert "sends /owa/ to ex_nowhere, which is no backend" in blockers(published)
+    assert "sends /owa/ to ex_nowhere, which is no backend" in published.blockers()
 
 
 def test_a_missing_main_file_is_told(bench: Any) -> None:
     """The setting is wrong: the message names it."""
     bench.settings["config_file"] = [str(bench.haproxy.main), "/nowhere/haproxy.cfg"]
-    assert "/nowhere/haproxy.cfg does not exist" in blockers(bench)
+    assert "/nowhere/haproxy.cfg does not exist" in bench.blockers()
 
 
 @pytest.mark.parametrize("setting", ["haproxy", "master_socket"])
 def test_what_the_settings_name_and_the_host_lacks_is_told_before_a_plan(bench: Any, setting: str) -> None:
     """A run would only find it half-way: the message names the setting."""
     bench.settings[setting] = "/nowhere/at-all"
-    assert "/nowhere/at-all does not exist" in blockers(bench)
-    assert setting in blockers(bench)
+    assert "/nowhere/at-all does not exist" in bench.blockers()
+    assert setting in bench.blockers()
 
 
 def test_a_configuration_that_haproxy_refuses_leaves_everything(published: Any) -> None:
     """HAProxy's own words come back; no file changed, no worker was replaced."""
-    pid, before = info(published, "Pid"), published.files()
+    pid, before = published.info("Pid"), published.files()
     published.settings["bind_address"] = "127.9.9.9"
     # The administrator's own file uses the name of one of our pools.
     with published.haproxy.main.open("a") as main:
@@ -146,7 +138,7 @@ def test_a_configuration_that_haproxy_refuses_leaves_everything(published: Any) 
     assert "no-such-keyword" in caught.value.message
     assert ".check" not in caught.value.message
     assert published.files() == before
-    assert info(published, "Pid") == pid
+    assert published.info("Pid") == pid
 
 
 def test_a_reload_that_fails_puts_the_files_back(published: Any) -> None:
@@ -345,13 +337,3 @@ def test_missing_rights_are_denied(published: Any) -> None:
     kind, remedy = json.loads(done.stdout)
     assert kind == Denied.__name__
     assert "sudo" in remedy
-
-
-def info(bench: Any, name: str) -> str:
-    """One value of `show info`, waited for."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        for line in bench.haproxy.ask("show info").splitlines():
-            if line.startswith(f"{name}: "):
-                return str(line.split(": ")[1])
-    raise AssertionError(f"no {name}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import socket
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +14,12 @@ import pytest
 from lbsync.changes import Drain, InstallCertificate, Mark, Publish, SwitchCertificate, SwitchMode, Undrain
 from lbsync.errors import Rejected
 from lbsync.model import Action, Check, Mode
-from lbsync.services import ALL_SERVICES, SERVICES, Service
+from lbsync.services import ALL_SERVICES, Service
 from lbsync.testing.ca import TestCA
 from lbsync.testing.haproxy import free_port
 from lbsync.testing.load import Load, LoadSpec
-
-BRIDGED = dict.fromkeys(SERVICES, Mode.BRIDGE)
+from tests.balancers.bench import BRIDGED
+from tests.balancers.client import exchange
 
 
 def rotate(bench: Any, provider: Any, before: Any, after: Any) -> None:
@@ -68,63 +67,25 @@ def test_no_request_is_lost(published: Any) -> None:
 def test_drained_servers_get_nothing_new_even_on_ntlm_connections(published: Any) -> None:
     """A connection that authenticated is moved (the client is asked to log in again) as soon as its server drains."""
     with published.open() as provider, published.connected() as client:
-        assert ask(client, "/owa/ntlm", "") == ""
-        first = ask(client, "/owa/ntlm", "Authorization: NTLM x\r\n")
-        again = ask(client, "/owa/ntlm", "Authorization: NTLM x\r\n")
+        assert exchange(client, "/owa/ntlm").server == ""
+        first = exchange(client, "/owa/ntlm", headers="Authorization: NTLM x\r\n").server
+        again = exchange(client, "/owa/ntlm", headers="Authorization: NTLM x\r\n").server
         assert first == again
         published.apply(provider, Drain(server=first, timeout_s=10, on_timeout="stop"))
-        assert ask(client, "/owa/ntlm", "Authorization: NTLM x\r\n") not in {first, ""}
+        assert exchange(client, "/owa/ntlm", headers="Authorization: NTLM x\r\n").server not in {first, ""}
 
 
 def test_an_ntlm_connection_is_nobody_elses(published: Any) -> None:
     """Requests of one client stay on one server connection, which no other client is ever sent over."""
     with published.connected() as one, published.connected() as other:
         for _ in range(4):
-            ask(one, "/owa/ntlm", "")
-            ask(one, "/owa/ntlm", "Authorization: NTLM one\r\n")
-            ask(other, "/owa/other", "")
-    arrived = [item for server in published.servers.values() for item in server.arrived]
-    ones = {(item.scheme, item.connection) for item in arrived if item.path == "/owa/ntlm"}
-    others = {(item.scheme, item.connection) for item in arrived if item.path == "/owa/other"}
+            exchange(one, "/owa/ntlm")
+            exchange(one, "/owa/ntlm", headers="Authorization: NTLM one\r\n")
+            exchange(other, "/owa/other")
+    ones = {(item.scheme, item.connection) for item in published.arrived if item.path == "/owa/ntlm"}
+    others = {(item.scheme, item.connection) for item in published.arrived if item.path == "/owa/other"}
     assert len(ones) == 1
     assert not ones & others
-
-
-def ask(connection: socket.socket, target: str, headers: str) -> str:
-    """One request on an open connection; the name of the server that answered, empty for a 401."""
-    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: mail.contoso.test\r\n{headers}\r\n".encode())
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-    )
-    while len(body) < length:
-        body += connection.recv(65536)
-    return body.split(b'"server": "')[1].split(b'"')[0].decode() if body else ""
-
-
-def waiting(bench: Any) -> tuple[threading.Thread, list[object], str]:
-    """A request that waits at a server: its thread, what came of it, and the server's name."""
-    for server in bench.servers.values():
-        server.hold.clear()
-    outcome: list[object] = []
-
-    def client() -> None:
-        try:
-            outcome.append(bench.request("/owa/wait").status)
-        except OSError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=client, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        for name, server in bench.servers.items():
-            if server.waiting.acquire(timeout=0.05):
-                return thread, outcome, name
-    raise AssertionError("no request arrived")
 
 
 def drained(provider: Any, server: str) -> bool:
@@ -134,7 +95,7 @@ def drained(provider: Any, server: str) -> bool:
 
 def test_a_request_under_way_holds_up_the_drain(published: Any) -> None:
     """The server counts as drained only when the last request there has its answer."""
-    thread, outcome, server = waiting(published)
+    thread, outcome, server = published.waiting()
     with published.open() as provider:
         (step,) = provider.lower(Drain(server=server, timeout_s=5, on_timeout="stop"), provider.observe(ALL_SERVICES))
         provider.perform(step.do, published.materials)
@@ -149,7 +110,7 @@ def test_a_request_under_way_holds_up_the_drain(published: Any) -> None:
 
 def test_what_is_left_may_be_cut(published: Any) -> None:
     """With on_timeout = cut the requests still there end when the time is over, and the server is drained."""
-    thread, outcome, server = waiting(published)
+    thread, outcome, server = published.waiting()
     with published.open() as provider:
         published.apply(provider, Drain(server=server, timeout_s=0.3, on_timeout="cut"))
         assert drained(provider, server)
@@ -196,7 +157,7 @@ def test_a_rotation_is_served_at_once_and_after_a_reload(published: Any) -> None
 
 def reload_by_somebody(bench: Any) -> None:
     """Another one's reload, waited for."""
-    pid = info(bench, "Pid")
+    pid = bench.info("Pid")
     with socket.socket(socket.AF_UNIX) as master:
         master.connect(str(bench.haproxy.master_socket))
         master.sendall(b"reload\n")
@@ -204,14 +165,8 @@ def reload_by_somebody(bench: Any) -> None:
         with suppress(OSError):  # 2.6 drops the connection
             master.recv(65536)
     deadline = time.monotonic() + 20
-    while info(bench, "Pid") in {pid, ""}:
+    while bench.info("Pid") in {pid, ""}:
         assert time.monotonic() < deadline
-
-
-def info(bench: Any, name: str) -> str:
-    """One value of `show info`."""
-    pairs = (line.partition(": ") for line in bench.haproxy.ask("show info").splitlines())
-    return next((value for key, _, value in pairs if key == name), "")
 
 
 def test_an_open_transaction_of_somebody_is_not_touched(make_bench: Any, tmp_path: Path) -> None:
@@ -387,7 +342,7 @@ def resumed(bench: Any) -> bool:
             socket.create_connection((bench.haproxy.address, bench.haproxy.https_port), timeout=10) as plain,
             context.wrap_socket(plain, server_hostname="mail.contoso.test", session=session) as connection,
         ):
-            ask(connection, "/owa/", "")
+            exchange(connection, "/owa/")
             session, reused = connection.session, bool(connection.session_reused)
     return reused
 

@@ -17,7 +17,10 @@ from lbsync.testing.haproxy import free_port
 from lbsync.testing.nginx import RunningNginx, nginx_ready
 from lbsync_certs import Bundle
 from lbsync_nginx import plugin
-from tests.balancers.bench import HOSTS, OFFLOADED, Bench, short_directory, spec_of, two_servers
+from tests.balancers.authority import authority, leaves
+from tests.balancers.bench import OFFLOADED, Bench, short_directory, spec_of, two_servers
+
+__all__ = ["authority", "leaves"]
 
 MRS = "mrs.contoso.test"
 HTTP: dict[str, object] = {"proxy": "http", "ntlm": "unused"}
@@ -25,16 +28,14 @@ VARIABLE: dict[str, object] = {"certificate_form": "variable", "group": grp.getg
 STREAM: dict[str, object] = {"proxy": "stream", "mrsproxy_host": MRS}
 
 
-@pytest.fixture(scope="session")
-def authority() -> TestCA:
-    """One CA for all; keys are slow."""
-    return TestCA.new()
+class NginxBench(Bench):
+    """A bench whose balancer is an NGINX."""
 
-
-@pytest.fixture(scope="session")
-def leaves(authority: TestCA) -> tuple[Bundle, Bundle]:
-    """Two certificates for the published names."""
-    return authority.issue(HOSTS, key="ec256"), authority.issue(HOSTS, key="rsa2048")
+    @property
+    def nginx(self) -> RunningNginx:
+        """The balancer, with what only NGINX has."""
+        assert isinstance(self.running, RunningNginx)
+        return self.running
 
 
 def build(
@@ -46,7 +47,7 @@ def build(
     services: tuple[Service, ...] = tuple(SERVICES),
     start: bool = True,
     **nginx: Any,
-) -> Bench:
+) -> NginxBench:
     """A bench that ends with ``stack``; other keyword arguments go to RunningNginx."""
     directory = stack.enter_context(short_directory())
     servers = two_servers(stack, authority, MRS)
@@ -56,7 +57,7 @@ def build(
         running.start()
     own: dict[str, object] = {"inner_port": free_port("127.0.0.1"), "health_timeout_s": 2.0, "proof_s": 0.1}
     wanted = running.settings | own | (HTTP if settings is None else settings)
-    return Bench(
+    return NginxBench(
         plugin, running, servers, authority, *leaves, spec=spec_of(servers, authority, services, MRS), settings=wanted
     )
 
@@ -64,7 +65,7 @@ def build(
 @pytest.fixture
 def make_bench(
     require: Callable[[str], None], authority: TestCA, leaves: tuple[Bundle, Bundle]
-) -> Generator[Callable[..., Bench]]:
+) -> Generator[Callable[..., NginxBench]]:
     """Builds benches that end with the test."""
     require("nginx")
     with ExitStack() as stack:
@@ -72,20 +73,20 @@ def make_bench(
 
 
 @pytest.fixture
-def bench(make_bench: Callable[..., Bench]) -> Bench:
+def bench(make_bench: Callable[..., NginxBench]) -> NginxBench:
     """One bench in http, NGINX running without anything of ours."""
     return make_bench()
 
 
 @pytest.fixture
-def published(bench: Bench) -> Bench:
+def published(bench: NginxBench) -> NginxBench:
     """One bench in http, published with every service bridged."""
     bench.publish()
     return bench
 
 
 @pytest.fixture
-def streaming(make_bench: Callable[..., Bench]) -> Bench:
+def streaming(make_bench: Callable[..., NginxBench]) -> NginxBench:
     """One bench in stream, published with every service bridged."""
     bench = make_bench(STREAM)
     bench.publish()
@@ -93,7 +94,7 @@ def streaming(make_bench: Callable[..., Bench]) -> Bench:
 
 
 @pytest.fixture(scope="module")
-def offloaded_bench(authority: TestCA, leaves: tuple[Bundle, Bundle]) -> Generator[Bench | None]:
+def offloaded_bench(authority: TestCA, leaves: tuple[Bundle, Bundle]) -> Generator[NginxBench | None]:
     """One bench in http for a module, published with everything offloaded that may be; ``None`` without NGINX."""
     if not nginx_ready():
         yield None
@@ -105,10 +106,9 @@ def offloaded_bench(authority: TestCA, leaves: tuple[Bundle, Bundle]) -> Generat
 
 
 @pytest.fixture
-def offloaded(require: Callable[[str], None], offloaded_bench: Bench | None) -> Bench:
+def offloaded(require: Callable[[str], None], offloaded_bench: NginxBench | None) -> NginxBench:
     """The module's bench, with nothing recorded yet."""
     require("nginx")
     assert offloaded_bench is not None
-    for server in offloaded_bench.servers.values():
-        server.arrived.clear()
+    offloaded_bench.forget()
     return offloaded_bench
