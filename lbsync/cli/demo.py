@@ -7,7 +7,7 @@ that a real run would not show. Before and after, the farm's own values are comp
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,10 +18,12 @@ from lbsync.cli.exits import ExitCode
 
 if TYPE_CHECKING:
     from lbsync.cli.command import Session
+    from lbsync.lab.configfile import ConfigOptions
     from lbsync.lab.farm import LabFarm
 
 Kind = Literal["haproxy", "nginx"]
 Proxied = Literal["stream", "http"]
+_STREAM_DRAIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,16 @@ class Front:
         return f"a real {product} over SSH" if self.ssh else f"a real {product}"
 
     @property
-    def modes(self) -> Mapping[str, str]:
+    def options(self) -> ConfigOptions:
         """What the rehearsal wants: everything offloaded that may be, ECP bridged; MRSProxy stays bridged by itself.
 
-        A balancer that sees no paths has one mode for all.
+        A balancer that sees no paths has one mode for all, and sees no request end: clients keep their connections, so that a
+        drain soon cuts those that are left.
         """
         if self.balancer == "nginx" and self.proxy == "stream":
-            return {"default": "offload"}
-        return {"default": "offload", "ecp": "bridge"}
+            limits = {"drain_timeout_s": _STREAM_DRAIN_S, "on_drain_timeout": "cut"}
+            return {"modes": {"default": "offload"}, "limits": limits}
+        return {"modes": {"default": "offload", "ecp": "bridge"}}
 
 
 def rehearse(screen: Session, folder: Path, front: Front, *, servers: int, faults: float, seed: int | None) -> None:
@@ -58,7 +62,7 @@ def rehearse(screen: Session, folder: Path, front: Front, *, servers: int, fault
     from lbsync.lab.spec import LabSpec
 
     spec = LabSpec(servers=servers, faults=faults, seed=seed)
-    lab = Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options={"modes": front.modes})
+    lab = Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options=front.options)
     with lab:
         words = f"faults {faults:g}, seed {lab.farm.seed}"
         title(screen, f"{servers} simulated servers behind {front.words}", words)

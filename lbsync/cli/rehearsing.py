@@ -15,7 +15,6 @@ from lbsync.cli.demo import Front, Kind, Proxied, rehearse
 from lbsync.cli.options import AsJson, Quiet
 
 if TYPE_CHECKING:
-    from lbsync.lab.configfile import ConfigOptions
     from lbsync.lab.daemon import Lab
     from lbsync.lab.spec import LabSpec
 
@@ -115,12 +114,11 @@ def _lab(screen: Session, spec: LabSpec, folder: Path, front: Front) -> Lab:
     from lbsync.lab.balancer import NoBalancer
     from lbsync.lab.daemon import Lab
 
-    wanted: ConfigOptions = {"modes": front.modes}
     try:
-        return Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options=wanted)
+        return Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options=front.options)
     except NoBalancer as missing:
         screen.warn(f"{missing} Until then the farm has no balancer.")
-        return Lab(spec, folder, balancer=None, options=wanted)
+        return Lab(spec, folder, balancer=None, options=front.options)
 
 
 def _introduce(screen: Session, lab: Lab) -> None:
