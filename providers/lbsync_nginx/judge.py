@@ -6,6 +6,7 @@ reported as unknown: then a publish is due, which writes and loads everything an
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator
 
 from pydantic import JsonValue
@@ -45,7 +46,7 @@ def judge(spec: BalancerSpec, settings: NginxSettings, seen: Seen, services: Ite
         installed=seen.disk.installed,
         marker=seen.disk.marker,
         blockers=tuple(blockers(spec, settings, seen)),
-        problems=(*apart, *_oddities(settings, seen)),
+        problems=(*apart, *_oddities(settings, seen), *_named_members(spec)),
         notes=tuple(notes(settings, version)),
         image=_image(settings, seen),
         live=BalancerLive(members=_members(asked, seen)),
@@ -130,6 +131,17 @@ def _oddities(settings: NginxSettings, seen: Seen) -> Iterator[str]:
         )
     for other in speaks_http2(seen.host.ours, seen.host.theirs):
         yield f"{other.where} brings HTTP/2 to our address too: clients may speak it to Exchange's names."
+
+
+def _named_members(spec: BalancerSpec) -> Iterator[str]:
+    for member in spec.members:
+        try:
+            ipaddress.ip_address(member.address)
+        except ValueError:
+            yield (
+                f"{member.name} is reached by the name {member.address}, which NGINX resolves only when it loads: without DNS at "
+                "a restart it would not start. Set the server's address."
+            )
 
 
 def _seconds(text: str) -> float:

@@ -20,6 +20,7 @@ from lbsync_nginx.errorlog import log_path
 from lbsync_nginx.layout import HTTP, STREAM, TEXT_FILES, Files
 from lbsync_nginx.live import Proof, quietly_back, reload_and_prove, serves
 from lbsync_nginx.process import NOT_RUNNING
+from lbsync_nginx.reloading import RELOAD_FAILED
 from lbsync_nginx.render import moved
 from lbsync_nginx.state import NO_LEAF, NginxState, state_of
 from lbsync_nginx.tested import Tested, parse_test, read_test, refuse_untested, test_command
@@ -145,7 +146,7 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
         if isinstance(error, Unreachable) and error.code != NOT_RUNNING:
             raise  # the host is out of reach: nothing can be put back now, and trying again carries on from here
         _put_back(device, before, error)
-        if reloaded and (left := quietly_back(device, log, was)):
+        if reloaded and (left := _back_again(device, log, was, error)):
             raise Rejected(
                 f"{error.message}; the files were put back, but {left}",
                 where=error.where,
@@ -160,6 +161,13 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
             remedy=error.remedy,
             code=error.code,
         ) from error
+
+
+def _back_again(device: Device, log: str | None, was: Proof, error: TargetError) -> str:
+    """Have NGINX run what it ran before; empty when it does. A reload that failed has changed nothing, so none is needed."""
+    if error.code == RELOAD_FAILED and _shows(device, was):
+        return ""
+    return quietly_back(device, log, was)
 
 
 def _place_and_test(device: Device, before: Content, wanted: Content) -> Tested:

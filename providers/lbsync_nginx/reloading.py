@@ -50,6 +50,7 @@ while :; do
   sleep 0.05 2>/dev/null || sleep 1
 done
 """
+RELOAD_FAILED = "reload_failed"
 _SLACK_S = 15.0
 
 
@@ -106,5 +107,5 @@ def not_reloaded(settings: NginxSettings, reason: str) -> Rejected:
         where=settings.config_file,
         state="the workers before serve on",
         remedy="see NGINX's error log for what it could not do",
-        code="reload_failed",
+        code=RELOAD_FAILED,
     )
