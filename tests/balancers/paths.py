@@ -257,7 +257,7 @@ def readings(target: str) -> Iterator[tuple[str, ...]]:
     for path in {target.partition("?")[0], re.split("[?#]", target, maxsplit=1)[0]}:
         once = _HEX.sub(_character, _U.sub(_character, path))
         overlong = _OVERLONG.sub(lambda found: chr((ord(found[0][0]) & 1) << 6 | (ord(found[0][1]) & 0x3F)), once)
-        for text in {path, once, overlong, once.split("\0")[0]}:
+        for text in {once, overlong, once.split("\0")[0]}:
             for parameters in (False, True):
                 yield _resolved(text, parameters=parameters)
 

@@ -30,45 +30,62 @@ from tests.balancers.paths import (
 _REFUSED = {"400", "404"}
 # One bench for all examples, as a balancer is for all its clients; and each balancer's class inherits the test.
 _ONE_BENCH = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
-_WORDS = ["ews", "mrsproxy.svc", "owa", "ecp", "powershell", "mapi", "Microsoft-Server-ActiveSync", "x", "a@b.c", ""]
+_WORDS = ["ews", "mrsproxy.svc", "owa", "powershell", "mapi", "Microsoft-Server-ActiveSync", "x", "a@b.c"]
+_STARTS = ["/", "/", "/", "/", "//", "/./", "/x/../", "/\\", "/%2e/", "/%2f"]
+# Mostly what a balancer reads on over; few of those that end the reading (400), since they hide the rest.
 _JOINTS = (
-    ["/"] * 8
-    + ["//", "\\", "%2f", "%5c", "/./", "/../", "/x/../", "/%2e%2e/", "/..%5c", "/.%2e/", "/..;/", "/;/", "./", "%20/"]
-    + ["%c0%af", "%ef%bc%8f", "%252f", "/%0a/", "%00/", "/%u002e%u002e/", "#/", "?/"]
+    ["/"] * 12
+    + [
+        "//",
+        "\\",
+        "%2f",
+        "%5c",
+        "/./",
+        "/../",
+        "/x/../",
+        "/%2e%2e/",
+        "/..%5c",
+        "%5c..%5c",
+        "/.%2e/",
+        "/..;/",
+        "/;/",
+        "./",
+    ]
+    + ["%20/", "%c0%af", "%ef%bc%8f", "%252f", "/%0a/", "%0d", "#/", "?/", "%00/", "/%u002e%u002e/"]
 )
 _ENDS = [
     "",
     "",
     "",
     "/",
+    "/",
     ".",
     "%20",
     ";x=1",
-    "%00",
     "%0a",
     "::$DATA",
     "~1",
     "?",
     "?a=/../powershell",
     "#x",
-    "%",
-    "\xe4",
     "%e4",
+    "%00",
+    "\xe4",
 ]
 
 
 @st.composite
 def spellings(draw: st.DrawFn) -> str:
-    """Targets made of the words that matter, each letter as it is, in the other case or as a number, joined in every way."""
-    text = draw(st.sampled_from(_JOINTS))
+    """Targets made of the words that matter, a letter in the other case or as a number here and there, joined in every way."""
+    text = draw(st.sampled_from(_STARTS))
     for number in range(draw(st.integers(1, 4))):
         text += draw(st.sampled_from(_JOINTS)) if number else ""
         word = draw(st.sampled_from(_WORDS))
-        # One letter in a word at most: more of them find nothing that one does not.
-        at = draw(st.integers(0, len(word)))
-        letter = word[at : at + 1]
-        other = draw(st.sampled_from([letter, letter.upper(), *([f"%{ord(letter):02x}"] if letter else [])]))
-        text += word[:at] + other + word[at + 1 :]
+        at = draw(st.integers(0, len(word) - 1))
+        letter = word[at]
+        text += (
+            word[:at] + draw(st.sampled_from([letter, letter, letter.upper(), f"%{ord(letter):02x}"])) + word[at + 1 :]
+        )
     return text + draw(st.sampled_from(_ENDS))
 
 
@@ -135,7 +152,7 @@ class Routing:
         assert offloaded.arrived == []
 
     @settings(max_examples=200, deadline=None, suppress_health_check=_ONE_BENCH)
-    @given(targets=st.lists(spellings(), min_size=1, max_size=8))
+    @given(targets=st.lists(spellings(), min_size=4, max_size=12))
     def test_no_spelling_at_all_reaches_port_80_or_powershell(self, offloaded: Bench, targets: list[str]) -> None:
         """Whatever the spelling, only a canonical path that is not MRSProxy is in clear, and PowerShell is nowhere."""
         talk = Conversation(offloaded)
