@@ -92,7 +92,7 @@ class Host(Protocol):
         path: str,
         data: bytes,
         *,
-        mode: int = 0o644,
+        mode: int | None = 0o644,
         owner: str | None = None,
         group: str | None = None,
         exclusive: bool = False,
@@ -100,7 +100,8 @@ class Host(Protocol):
     ) -> None:
         """Replace or create a file at once: readers see the old content or the new one, a crash leaves one of both.
 
-        The bytes are staged under ``staging_name`` in the same directory, created 0600 and given owner and mode before the
+        ``mode`` ``None`` keeps that of a file that is there, and its owner and group where none is given; a new one gets
+        0644. The bytes are staged under ``staging_name`` in the same directory, created 0600 and given owner and mode before the
         rename. ``exclusive`` refuses (Rejected, ``exists``) where the file is there already; ``durable`` false spares the
         fsync, for what need not outlive a power cut.
         """
@@ -112,7 +113,7 @@ class Host(Protocol):
         data: bytes,
         argv: Sequence[str],
         *,
-        mode: int = 0o644,
+        mode: int | None = 0o644,
         owner: str | None = None,
         group: str | None = None,
     ) -> Completed:

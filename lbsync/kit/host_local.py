@@ -22,6 +22,8 @@ from lbsync.errors import Rejected, Unreachable
 from lbsync.kit.host import Completed, FileKind, FileStatus, refusal, staging_name
 from lbsync.kit.stream import SocketStream, Stream
 
+_NEW_FILE = 0o644
+_AS_IT_IS = -1
 _CHILD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -48,7 +50,7 @@ class LocalHost:
         path: str,
         data: bytes,
         *,
-        mode: int = 0o644,
+        mode: int | None = 0o644,
         owner: str | None = None,
         group: str | None = None,
         exclusive: bool = False,
@@ -58,6 +60,8 @@ class LocalHost:
         temporary = staging_name(path)
         uid, gid = _ids(path, owner, group)
         try:
+            if mode is None:
+                mode, uid, gid = _as_it_is(path, uid, gid)
             _stage(temporary, data, mode, uid, gid, durable=durable)
             if exclusive:
                 os.link(temporary, path)
@@ -79,7 +83,7 @@ class LocalHost:
         data: bytes,
         argv: Sequence[str],
         *,
-        mode: int = 0o644,
+        mode: int | None = 0o644,
         owner: str | None = None,
         group: str | None = None,
     ) -> Completed:
@@ -246,6 +250,16 @@ def _ids(path: str, owner: str | None, group: str | None) -> tuple[int, int]:
             f"no such user or group: {owner or ''}:{group or ''}", where=path, code="no_such_user"
         ) from error
     return uid, gid
+
+
+def _as_it_is(path: str, uid: int, gid: int) -> tuple[int, int, int]:
+    """Mode, user and group id of the file that is there; what is given comes first."""
+    try:
+        there = Path(path).stat()
+    except FileNotFoundError:
+        return _NEW_FILE, uid, gid
+    mode = stat_module.S_IMODE(there.st_mode)
+    return mode, there.st_uid if uid == _AS_IT_IS else uid, there.st_gid if gid == _AS_IT_IS else gid
 
 
 def _stage(path: str, data: bytes, mode: int, uid: int, gid: int, *, durable: bool) -> None:

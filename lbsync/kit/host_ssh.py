@@ -58,7 +58,7 @@ class SshHost:
         path: str,
         data: bytes,
         *,
-        mode: int = 0o644,
+        mode: int | None = 0o644,
         owner: str | None = None,
         group: str | None = None,
         exclusive: bool = False,
@@ -73,7 +73,7 @@ class SshHost:
         data: bytes,
         argv: Sequence[str],
         *,
-        mode: int = 0o644,
+        mode: int | None = 0o644,
         owner: str | None = None,
         group: str | None = None,
     ) -> Completed:

@@ -5,6 +5,8 @@ Rule of this room: one call, one effect; what to do about a failure is decided b
 
 from __future__ import annotations
 
+import stat
+
 import paramiko
 
 from lbsync.errors import Rejected
@@ -25,6 +27,21 @@ def own(sftp: paramiko.SFTPClient, path: str, uid: int | None, gid: int | None) 
         return
     now = sftp.stat(path)
     sftp.chown(path, now.st_uid or 0 if uid is None else uid, now.st_gid or 0 if gid is None else gid)
+
+
+def as_it_is(
+    sftp: paramiko.SFTPClient, path: str, uid: int | None, gid: int | None
+) -> tuple[int, int | None, int | None]:
+    """Mode, user and group id of the file that is there; what is given comes first, a new file gets 0644."""
+    try:
+        there = sftp.stat(path)
+    except FileNotFoundError:
+        return 0o644, uid, gid
+    return (
+        stat.S_IMODE(there.st_mode or 0o644),
+        there.st_uid if uid is None else uid,
+        there.st_gid if gid is None else gid,
+    )
 
 
 def make(sftp: paramiko.SFTPClient, path: str, mode: int, uid: int | None, gid: int | None) -> None:

@@ -43,6 +43,16 @@ fail() {
   rm -f -- "$temp"
   exit "$1"
 }
+if [ -z "$mode" ]; then
+  mode=644
+  if [ -e "$path" ]; then
+    there=$(stat -L -c '%a:%u:%g' -- "$path") || exit 1
+    mode=${there%%:*}
+    there=${there#*:}
+    uid=${uid:-${there%:*}}
+    gid=${gid:-${there#*:}}
+  fi
+fi
 rm -f -- "$temp" || exit 1
 ( own "$temp" && cat ) > "$temp" || fail 1
 [ "$(wc -c < "$temp")" -eq "$size" ] || fail 1

@@ -11,7 +11,7 @@ from lbsync.errors import Denied, Rejected
 from lbsync.kit import ssh_scripts
 from lbsync.kit.host import Completed, no_space, staging_name
 from lbsync.kit.ssh_connection import SshConnection
-from lbsync.kit.ssh_files import make, own, rename_if_absent, unlink
+from lbsync.kit.ssh_files import as_it_is, make, own, rename_if_absent, unlink
 
 _SCRIPT_S = 120.0
 
@@ -24,10 +24,18 @@ class SshWriter:
         self._files = connection.files
 
     def write_file(
-        self, path: str, data: bytes, *, mode: int, owner: str | None, group: str | None, exclusive: bool, durable: bool
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None,
+        owner: str | None,
+        group: str | None,
+        exclusive: bool,
+        durable: bool,
     ) -> None:
         """See ``Host.write_file``."""
-        parameters = [path, staging_name(path), str(len(data)), f"{mode:o}", owner or "", group or ""]
+        parameters = [path, staging_name(path), str(len(data)), _octal(mode), owner or "", group or ""]
         flags = ["yes" if flag else "" for flag in (exclusive, durable)]
         match self._script(ssh_scripts.WRITE, *parameters, *flags, data=data):
             case ssh_scripts.DONE:
@@ -40,10 +48,10 @@ class SshWriter:
                 self._write_by_steps(path, data, mode, owner, group, exclusive=exclusive, durable=durable)
 
     def write_and_run(
-        self, path: str, data: bytes, argv: Sequence[str], *, mode: int, owner: str | None, group: str | None
+        self, path: str, data: bytes, argv: Sequence[str], *, mode: int | None, owner: str | None, group: str | None
     ) -> Completed:
         """See ``Host.write_and_run``."""
-        parameters = [path, staging_name(path), str(len(data)), f"{mode:o}", owner or "", group or "", "", "yes"]
+        parameters = [path, staging_name(path), str(len(data)), _octal(mode), owner or "", group or "", "", "yes"]
         command = ssh_scripts.command(ssh_scripts.WRITE_AND_RUN, *parameters, *argv)
         done = self._connection.execute(command, data, _SCRIPT_S)
         if done.stdout.startswith(ssh_scripts.WRITTEN):
@@ -84,12 +92,22 @@ class SshWriter:
         return self._connection.execute(ssh_scripts.command(script, *parameters), data, _SCRIPT_S).rc
 
     def _write_by_steps(
-        self, path: str, data: bytes, mode: int, owner: str | None, group: str | None, *, exclusive: bool, durable: bool
+        self,
+        path: str,
+        data: bytes,
+        mode: int | None,
+        owner: str | None,
+        group: str | None,
+        *,
+        exclusive: bool,
+        durable: bool,
     ) -> None:
         temporary = staging_name(path)
         uid, gid = self._user(owner), self._group(group)
         try:
             with self._files(path, "write the file") as sftp:
+                if mode is None:
+                    mode, uid, gid = as_it_is(sftp, path, uid, gid)
                 unlink(sftp, temporary)
                 with sftp.open(temporary, "wbx") as file:
                     file.chmod(0o600)  # still empty: nothing is there to be read before this
@@ -153,3 +171,8 @@ class SshWriter:
 
 def _folder(path: str) -> str:
     return path.rpartition("/")[0] or "/"
+
+
+def _octal(mode: int | None) -> str:
+    """As chmod takes it; nothing for a mode that is to be kept."""
+    return "" if mode is None else f"{mode:o}"

@@ -179,7 +179,7 @@ def _place_and_test(device: Device, before: Content, wanted: Content) -> Tested:
         return read_test(device.host, device.settings)
     owner, group = device.settings.owner, device.settings.group
     path, command = device.home.file(names[0]), test_command(device.settings)
-    done = device.host.write_and_run(path, text.encode(), command, owner=owner, group=group)
+    done = device.host.write_and_run(path, text.encode(), command, mode=None, owner=owner, group=group)
     return parse_test(done, device.settings)
 
 
@@ -228,7 +228,7 @@ def _place(device: Device, before: Content, after: Content) -> None:
 
 def _write(device: Device, name: str, text: str) -> None:
     owner, group = device.settings.owner, device.settings.group
-    device.host.write_file(device.home.file(name), text.encode(), owner=owner, group=group)
+    device.host.write_file(device.home.file(name), text.encode(), mode=None, owner=owner, group=group)
 
 
 def _put_back(device: Device, before: Content, cause: TargetError) -> None:

@@ -17,6 +17,36 @@ from lbsync.errors import Denied, Rejected, Unreachable
 from lbsync.kit.host import Host, refusal, staging_name
 
 
+def test_a_replaced_file_keeps_mode_and_owner_where_asked(host: Host, tmp_path: Path) -> None:
+    """``mode=None``: as they were, by whatever way it is written; a new file gets 0644, and what is given comes first."""
+    path = tmp_path / "kept"
+    host.write_file(str(path), b"new", mode=None)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+    before = path.stat()
+    host.write_file(str(path), b"one", mode=None)
+    assert host.write_and_run(str(path), b"two", ["cat", str(path)], mode=None).stdout == b"two"
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    host.write_file(str(path), b"three", mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_and_a_command_go_together(host: Host, tmp_path: Path) -> None:
+    """The command sees the new file; its words and exit code come back, and what it says no to stays."""
+    path = tmp_path / "file"
+    done = host.write_and_run(str(path), b"x", ["sh", "-c", 'cat "$1"; echo no >&2; exit 3', "sh", str(path)])
+    assert (done.rc, done.stdout, done.stderr) == (3, b"x", b"no\n")
+    assert path.read_bytes() == b"x"
+    with pytest.raises(Rejected) as caught:
+        host.write_and_run(str(path), b"y", ["no-such-command"])
+    assert caught.value.code == "ENOENT"
+    with pytest.raises(Rejected):
+        host.write_and_run(str(tmp_path / "nowhere" / "file"), b"y", ["true"])
+
+
 def test_a_file_is_written_whole_with_its_mode(host: Host, tmp_path: Path) -> None:
     """Content and permission bits are exactly as asked, whatever the umask; nothing is left beside it."""
     path = tmp_path / "a file with blanks and 'quotes'"
