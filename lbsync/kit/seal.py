@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Literal
+
+from lbsync.errors import Rejected
 
 Seal = Literal["absent", "intact", "edited", "foreign"]
 
@@ -39,3 +42,16 @@ def seal_of(text: str | None) -> Seal:
 
 def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
+
+
+def refuse_edited(texts: Mapping[str, str | None]) -> None:
+    """``texts`` is by path. Raises Rejected where somebody wrote or edited one."""
+    for path, text in texts.items():
+        if seal_of(text) in {"edited", "foreign"}:
+            raise Rejected(
+                "the file was written or edited by somebody else, and is not overwritten",
+                where=path,
+                state="nothing was changed",
+                remedy="keep what you need of it elsewhere, remove the file, then plan again",
+                code="edited",
+            )

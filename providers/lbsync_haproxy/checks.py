@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from pydantic import JsonValue
 
-from lbsync.errors import Unreachable
+from lbsync.kit import answers
+from lbsync.kit.answers import number, short
 from lbsync.model import Check, CheckResult, Mode
 from lbsync.services import Service
 from lbsync_haproxy import layout
@@ -22,17 +23,6 @@ from lbsync_haproxy.pools import PREFIX, map_key, pool_name
 _HANDSHAKE_S = 10.0
 
 
-def answer(device: Device, check: Check) -> CheckResult:
-    """One check. Raises TargetError where it cannot be asked, ValueError for a verb that is none of ours."""
-    asked = _VERBS.get(check.verb)
-    if asked is None:
-        raise ValueError(f"no such check: {check.verb}")
-    try:
-        return asked(device, check)
-    except Unreachable as error:
-        return CheckResult(passed=False, detail=str(error))
-
-
 def _published(device: Device, check: Check) -> CheckResult:
     wanted = check.args.get("structure")
     running, disk = device.look(), read_disk(device.host, device.home)
@@ -40,7 +30,7 @@ def _published(device: Device, check: Check) -> CheckResult:
         gone = not running.loaded and disk.files[layout.CFG] is None
         return CheckResult(passed=gone, detail="nothing of ours runs" if gone else "our listeners still run")
     if running.structure != wanted or disk.structure != wanted:
-        detail = f"runs {_short(running.structure)}, on disk {_short(disk.structure)}, wanted {_short(wanted)}"
+        detail = f"runs {short(running.structure)}, on disk {short(disk.structure)}, wanted {short(wanted)}"
         return CheckResult(passed=False, detail=detail)
     waiting = sorted({row.server for row in running.rows if row.pool.startswith(PREFIX) and not row.checked})
     if waiting:
@@ -57,7 +47,7 @@ def _serving(device: Device, check: Check) -> CheckResult:
     evidence: dict[str, JsonValue] = {"leaf": served.fingerprint, "tls": served.tls_version}
     return CheckResult(
         passed=served.fingerprint == wanted,
-        detail=f"{settings.probe}:{settings.https_port} serves {_short(served.fingerprint)}",
+        detail=f"{settings.probe}:{settings.https_port} serves {short(served.fingerprint)}",
         evidence=evidence,
     )
 
@@ -77,7 +67,7 @@ def _pool_up(device: Device, check: Check) -> CheckResult:
     rows = device.pool_rows(device.look(), pool)
     up = [row.server for row in rows if takes_requests(row)]
     evidence: dict[str, JsonValue] = {"up": [*up]}
-    needed = _number(check.args.get("min"), 1)
+    needed = number(check.args.get("min"), 1)
     return CheckResult(
         passed=len(up) >= needed,
         detail=f"{pool}: "
@@ -99,7 +89,7 @@ def _member_up(device: Device, check: Check) -> CheckResult:
 
 
 def _spare(device: Device, check: Check) -> CheckResult:
-    server, needed = str(check.args["server"]), _number(check.args.get("min"), 1)
+    server, needed = str(check.args["server"]), number(check.args.get("min"), 1)
     running = device.look()
     short: list[str] = []
     for pool in device.live_pools(running).values():
@@ -122,14 +112,6 @@ def _drained(device: Device, check: Check) -> CheckResult:
     return CheckResult(passed=busy == 0, detail=f"{busy} requests are at {server}", evidence={"requests": busy})
 
 
-def _number(value: JsonValue, default: int) -> int:
-    return value if isinstance(value, int) else default
-
-
-def _short(digest: JsonValue) -> str:
-    return str(digest)[:12] if digest else "nothing"
-
-
 _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
     "published": _published,
     "serving": _serving,
@@ -139,3 +121,8 @@ _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
     "spare": _spare,
     "drained": _drained,
 }
+
+
+def answer(device: Device, check: Check) -> CheckResult:
+    """One check. Raises TargetError where it cannot be asked, ValueError for a verb that is none of ours."""
+    return answers.answer(_VERBS, device, check)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lbsync.errors import Rejected
 from lbsync.kit.host import Host
 from lbsync.kit.marker import read_marker
-from lbsync.kit.pem_files import leaf_digests
+from lbsync.kit.pem_files import held_pem, leaf_digests, leaf_of
 from lbsync_certs import Fingerprint, Thumbprint
 from lbsync_haproxy import layout
-from lbsync_haproxy.layout import Layout, leaf_of
+from lbsync_haproxy.layout import Layout
 from lbsync_haproxy.render import structure_of
 
 
@@ -78,17 +77,6 @@ def installed_pem(host: Host, home: Layout, leaf: Fingerprint) -> tuple[bytes, T
     Raises Rejected where it is not there or does not hold that leaf.
     """
     path = home.certificate(leaf)
-    data = host.read_file(path)
-    digests = leaf_digests(data) if data is not None else None
-    if data is None or digests is None or digests[0] != leaf:
-        raise Rejected(
-            "the certificate's file is missing"
-            if data is None
-            else "the file does not hold the certificate it is named by",
-            where=path,
-            state="the certificate served is the one before",
-            remedy="plan and apply again: the certificate is installed first",
-            code="not_installed",
-        )
+    data, thumbprint = held_pem(host.read_file(path), path, leaf)
     lines = [line.strip() for line in data.splitlines()]
-    return b"\n".join(line for line in lines if line) + b"\n", digests[1]
+    return b"\n".join(line for line in lines if line) + b"\n", thumbprint

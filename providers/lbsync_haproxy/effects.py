@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lbsync.errors import Rejected, TargetError
 from lbsync.kit.marker import leave_marker, remove_marker
-from lbsync.kit.pem_files import leaf_digests
+from lbsync.kit.pem_files import PemFolder, install_pem, leaf_of, pem_name, remove_pem
 from lbsync.kit.seal import body_of, seal, seal_of
 from lbsync.kit.waiting import wait_for
 from lbsync.model import Mode, Receipt
@@ -19,7 +19,6 @@ from lbsync_haproxy import layout
 from lbsync_haproxy.device import Device
 from lbsync_haproxy.disk import installed_pem, read_text
 from lbsync_haproxy.host_view import buffer_size
-from lbsync_haproxy.layout import leaf_of, pem_name
 from lbsync_haproxy.pools import map_key, parse_map_body, pool_name
 from lbsync_haproxy.tidy import tidy
 
@@ -31,35 +30,17 @@ _CHECK_ROUNDS = 3
 
 def install_certificate(device: Device, leaf: Fingerprint, materials: MaterialSource) -> Receipt:
     """Write the immutable PEM file of ``leaf``, 0600. Raises CertificateError, TargetError."""
-    path = device.home.certificate(leaf)
-    held = device.host.read_file(path)
-    digests = leaf_digests(held) if held is not None else None
-    if digests is not None and digests[0] == leaf:
-        return Receipt(summary="the certificate is installed already", details={"file": path})
-    bundle = materials.open(leaf)
-    if bundle.fingerprint != leaf:
-        raise Rejected(
-            f"the certificate that was opened is {bundle.fingerprint[:12]}, not {leaf[:12]}",
-            where=path,
-            state="nothing was written",
-            remedy="plan again: the source holds another certificate now",
-            code="other_certificate",
-        )
-    owner, group = device.settings.owner, device.settings.group
-    device.host.make_directory(device.home.certs, mode=0o700, owner=owner, group=group)
-    device.host.write_file(path, bundle.pem(), mode=0o600, owner=owner, group=group)
-    return Receipt(summary="wrote the certificate and its key, readable by its owner only", details={"file": path})
+    return install_pem(device.host, _folder(device), leaf, materials)
 
 
 def remove_certificate(device: Device, leaf: Fingerprint, *, keep_directory: bool) -> Receipt:
     """Remove a PEM file that nothing serves; one that is served stays. Raises TargetError."""
-    path = device.home.certificate(leaf)
-    if leaf_of(device.host.read_link(device.home.live)) == leaf:
-        return Receipt(summary="kept the certificate: it is served", details={"file": path})
-    device.host.remove(path)
-    if not keep_directory:
-        device.host.remove_directory(device.home.certs)
-    return Receipt(summary="removed the certificate's file", details={"file": path})
+    served = leaf_of(device.host.read_link(device.home.live)) == leaf
+    return remove_pem(device.host, _folder(device), leaf, served=served, keep_directory=keep_directory)
+
+
+def _folder(device: Device) -> PemFolder:
+    return PemFolder(device.home.certs, device.settings.owner, device.settings.group)
 
 
 def switch_certificate(device: Device, leaf: Fingerprint) -> Receipt:

@@ -5,9 +5,9 @@ Rule of this room: pure. HAProxy loads every ``*.cfg`` of a directory given with
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from lbsync.kit.pem_files import pem_name
 from lbsync_certs import Fingerprint
 
 CFG = "exchange.cfg"
@@ -16,8 +16,6 @@ CRT_LIST = "exchange.crt-list"
 CA = "server-ca.pem"
 TEXT_FILES = (CA, MAP, CRT_LIST, CFG)
 """In the order they are written: the configuration, which refers to the others, last."""
-
-_PEM_NAME = re.compile(r"([0-9a-f]{64})\.pem\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +66,3 @@ class Layout:
     def certificate(self, leaf: Fingerprint) -> str:
         """The immutable PEM file of one leaf."""
         return f"{self.certs}/{pem_name(leaf)}"
-
-
-def pem_name(leaf: Fingerprint) -> str:
-    """File name of a leaf's PEM."""
-    return f"{leaf}.pem"
-
-
-def leaf_of(name: str | None) -> Fingerprint | None:
-    """The leaf that a PEM's file name (or the live link's target) stands for; ``None`` for any other name."""
-    found = _PEM_NAME.match(name or "")
-    return Fingerprint(found.group(1)) if found else None

@@ -15,6 +15,7 @@ from lbsync.changes import Change
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.kit.host import open_host
 from lbsync.kit.marker import read_marker
+from lbsync.kit.pem_files import leaf_of
 from lbsync.kit.texts import texts_of
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step
 from lbsync.services import Service
@@ -24,7 +25,6 @@ from lbsync_haproxy import checks, effects, layout
 from lbsync_haproxy.device import Device
 from lbsync_haproxy.disk import read_text
 from lbsync_haproxy.judge import judge
-from lbsync_haproxy.layout import leaf_of
 from lbsync_haproxy.lowering import Lowering
 from lbsync_haproxy.pools import map_key
 from lbsync_haproxy.publish import write_files

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from lbsync.errors import Rejected, TargetError
-from lbsync.kit.seal import body_of, seal_of
+from lbsync.kit.pem_files import leaf_of, pem_name
+from lbsync.kit.seal import body_of, refuse_edited
 from lbsync.model import Receipt
 from lbsync_certs import Fingerprint
 from lbsync_haproxy import layout
 from lbsync_haproxy.device import Device
 from lbsync_haproxy.disk import installed_pem, read_text
-from lbsync_haproxy.layout import leaf_of, pem_name
 from lbsync_haproxy.pools import parse_map_body
 from lbsync_haproxy.render import staged
 from lbsync_haproxy.tidy import clear_trial, tidy
@@ -34,7 +34,7 @@ def write_files(device: Device, files: Files, live: Fingerprint | None, structur
     tidy(device)
     before = {name: read_text(device.host, device.home, name) for name in layout.TEXT_FILES}
     before_live = leaf_of(device.host.read_link(device.home.live))
-    _refuse_edited(device, before)
+    refuse_edited({device.home.file(name): text for name, text in before.items()})
     thumbprint = installed_pem(device.host, device.home, live)[1] if live is not None else None
     if before == dict(files) and before_live == live and _runs_all(device, files, thumbprint, structure):
         return Receipt(summary="HAProxy runs these files already")
@@ -80,18 +80,6 @@ def _runs_all(device: Device, files: Files, thumbprint: str | None, structure: s
         return not running.loaded
     entries = parse_map_body(body_of(files[layout.MAP] or ""))
     return (running.structure, running.thumbprint, running.map) == (structure, thumbprint, entries)
-
-
-def _refuse_edited(device: Device, before: Files) -> None:
-    for name, text in before.items():
-        if seal_of(text) in {"edited", "foreign"}:
-            raise Rejected(
-                "the file was written or edited by somebody else, and is not overwritten",
-                where=device.home.file(name),
-                state="nothing was changed",
-                remedy="keep what you need of it elsewhere, remove the file, then plan again",
-                code="edited",
-            )
 
 
 def _try(device: Device, files: Files, live: Fingerprint | None) -> tuple[str, ...]:

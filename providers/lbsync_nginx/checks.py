@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pydantic import JsonValue
 
 from lbsync.errors import Unreachable
+from lbsync.kit import answers
+from lbsync.kit.answers import number, short
 from lbsync.model import Check, CheckResult, Mode
 from lbsync.services import Service
 from lbsync_certs import Fingerprint
@@ -22,17 +24,6 @@ from lbsync_nginx.seen import Health, Running
 from lbsync_nginx.state import NginxState, state_of
 
 
-def answer(device: Device, check: Check) -> CheckResult:
-    """One check. Raises TargetError where it cannot be asked, ValueError for a verb that is none of ours."""
-    asked = _VERBS.get(check.verb)
-    if asked is None:
-        raise ValueError(f"no such check: {check.verb}")
-    try:
-        return asked(device, check)
-    except Unreachable as error:
-        return CheckResult(passed=False, detail=str(error))
-
-
 def _published(device: Device, check: Check) -> CheckResult:
     wanted = check.args.get("structure")
     running, files = device.running(), read_texts(device.host, device.home)
@@ -42,7 +33,7 @@ def _published(device: Device, check: Check) -> CheckResult:
         return CheckResult(passed=gone, detail="nothing of ours runs" if gone else "our listeners still run")
     runs = running.state.structure if running else None
     if runs != wanted or on_disk != wanted:
-        detail = f"runs {_short(runs)}, on disk {_short(on_disk)}, wanted {_short(wanted)}"
+        detail = f"runs {short(runs)}, on disk {short(on_disk)}, wanted {short(wanted)}"
         return CheckResult(passed=False, detail=detail)
     evidence: dict[str, JsonValue] = {"structure": wanted, "pid": running.pid if running else None}
     return CheckResult(passed=True, detail="NGINX runs our files", evidence=evidence)
@@ -51,7 +42,7 @@ def _published(device: Device, check: Check) -> CheckResult:
 def _serving(device: Device, check: Check) -> CheckResult:
     leaf = Fingerprint(str(check.args["leaf"]))
     problem, settings = serves(device, leaf), device.settings
-    detail = problem or f"{settings.probe}:{settings.https_port} serves {_short(leaf)}"
+    detail = problem or f"{settings.probe}:{settings.https_port} serves {short(leaf)}"
     return CheckResult(passed=not problem, detail=detail, evidence={"leaf": leaf} if not problem else {})
 
 
@@ -78,7 +69,7 @@ def _pool_up(device: Device, check: Check) -> CheckResult:
     up = [one.server for one in asked if one.up and one.server not in running.state.down]
     evidence: dict[str, JsonValue] = {"up": [*up]}
     detail = f"{service} in mode {mode}: " + ("; ".join(f"{one.server} {one.said}" for one in asked) or "no server")
-    return CheckResult(passed=len(up) >= _number(check.args.get("min"), 1), detail=detail, evidence=evidence)
+    return CheckResult(passed=len(up) >= number(check.args.get("min"), 1), detail=detail, evidence=evidence)
 
 
 def _member_up(device: Device, check: Check) -> CheckResult:
@@ -96,7 +87,7 @@ def _member_up(device: Device, check: Check) -> CheckResult:
 
 
 def _spare(device: Device, check: Check) -> CheckResult:
-    server, needed = str(check.args["server"]), _number(check.args.get("min"), 1)
+    server, needed = str(check.args["server"]), number(check.args.get("min"), 1)
     running = _running(device)
     short: list[str] = []
     asked = _live(device.health(), running)
@@ -133,14 +124,6 @@ def _live(asked: Iterable[Health], running: Running) -> list[Health]:
     return [one for one in asked if running.state.modes.get(one.service) is one.mode]
 
 
-def _number(value: JsonValue, default: int) -> int:
-    return value if isinstance(value, int) else default
-
-
-def _short(digest: JsonValue) -> str:
-    return str(digest)[:12] if digest else "nothing"
-
-
 _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
     "published": _published,
     "serving": _serving,
@@ -150,3 +133,8 @@ _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
     "spare": _spare,
     "drained": _drained,
 }
+
+
+def answer(device: Device, check: Check) -> CheckResult:
+    """One check. Raises TargetError where it cannot be asked, ValueError for a verb that is none of ours."""
+    return answers.answer(_VERBS, device, check)

@@ -11,14 +11,13 @@ from pydantic import JsonValue
 
 from lbsync.errors import Rejected, TargetError
 from lbsync.kit.endpoints import endpoint
-from lbsync.kit.pem_files import leaf_digests
+from lbsync.kit.pem_files import PemFolder, held_pem, install_pem, leaf_of, pem_name, remove_pem
 from lbsync.kit.waiting import wait_for
 from lbsync.model import Mode, Receipt
 from lbsync.services import Service
 from lbsync.target import MaterialSource
 from lbsync_certs import Fingerprint
 from lbsync_nginx.device import Device
-from lbsync_nginx.disk import leaf_of, refuse_missing
 from lbsync_nginx.live import Proof, prove, serves
 from lbsync_nginx.publish import Basis, change_state
 from lbsync_nginx.reloading import LogMark
@@ -31,42 +30,20 @@ def install_certificate(device: Device, leaf: Fingerprint, materials: MaterialSo
 
     Raises CertificateError, TargetError.
     """
-    path = device.home.certificate(leaf)
-    held = device.host.read_file(path)
-    digests = leaf_digests(held) if held is not None else None
-    if digests is not None and digests[0] == leaf:
-        return Receipt(summary="the certificate is installed already", details={"file": path})
-    bundle = materials.open(leaf)
-    if bundle.fingerprint != leaf:
-        raise Rejected(
-            f"the certificate that was opened is {bundle.fingerprint[:12]}, not {leaf[:12]}",
-            where=path,
-            state="nothing was written",
-            remedy="plan again: the source holds another certificate now",
-            code="other_certificate",
-        )
-    settings = device.settings
-    shared = settings.certificate_form == "variable"
-    device.host.make_directory(
-        device.home.certs, mode=0o750 if shared else 0o700, owner=settings.owner, group=settings.group
-    )
-    device.host.write_file(
-        path, bundle.pem(), mode=0o640 if shared else 0o600, owner=settings.owner, group=settings.group
-    )
-    readers = f"its owner and the group {settings.group}" if shared else "its owner only"
-    return Receipt(summary=f"wrote the certificate and its key, readable by {readers}", details={"file": path})
+    return install_pem(device.host, _folder(device), leaf, materials)
 
 
 def remove_certificate(device: Device, leaf: Fingerprint, *, keep_directory: bool) -> Receipt:
     """Remove a PEM file that nothing serves; one that is served stays. Raises TargetError."""
-    path, running = device.home.certificate(leaf), device.running()
-    served = {leaf_of(device.host.read_link(device.home.live)), running.state.leaf if running else None}
-    if leaf in served:
-        return Receipt(summary="kept the certificate: it is served", details={"file": path})
-    device.host.remove(path)
-    if not keep_directory:
-        device.host.remove_directory(device.home.certs)
-    return Receipt(summary="removed the certificate's file", details={"file": path})
+    running = device.running()
+    served = leaf in {leaf_of(device.host.read_link(device.home.live)), running.state.leaf if running else None}
+    return remove_pem(device.host, _folder(device), leaf, served=served, keep_directory=keep_directory)
+
+
+def _folder(device: Device) -> PemFolder:
+    settings = device.settings
+    shared = settings.certificate_form == "variable"
+    return PemFolder(device.home.certs, settings.owner, settings.group, shared=shared)
 
 
 def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Receipt:
@@ -78,7 +55,8 @@ def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Recei
 
 
 def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
-    refuse_missing(device.home, leaf, device.host.read_files([device.home.certificate(leaf)])[0])
+    path = device.home.certificate(leaf)
+    held_pem(device.host.read_files([path])[0], path, leaf)
     running = device.running()
     if running is None:
         raise Rejected(
@@ -89,15 +67,15 @@ def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
         )
     before = leaf_of(device.host.read_link(device.home.live))
     if before == leaf and not serves(device, leaf):
-        return Receipt(summary="the certificate is served already", details={"file": device.home.certificate(leaf)})
-    device.host.symlink(f"{leaf}.pem", device.home.live)
+        return Receipt(summary="the certificate is served already", details={"file": path})
+    device.host.symlink(pem_name(leaf), device.home.live)
     try:
         prove(device, LogMark(None), Proof(running.state, leaf, only_leaf=True))
     except TargetError:
         if before is not None:
-            device.host.symlink(f"{before}.pem", device.home.live)
+            device.host.symlink(pem_name(before), device.home.live)
         raise
-    return Receipt(summary="switched the certificate without a reload", details={"file": device.home.certificate(leaf)})
+    return Receipt(summary="switched the certificate without a reload", details={"file": path})
 
 
 def switch_mode(device: Device, services: tuple[Service, ...], mode: Mode, basis: Basis) -> Receipt:

@@ -48,9 +48,7 @@ def workers_of(host: Host, master: int) -> Workers:
     (children,) = host.read_files([f"/proc/{master}/task/{master}/children"])
     pids = [int(word) for word in (children or b"").split()]
     texts = host.read_files([f"/proc/{pid}/{name}" for pid in pids for name in ("cmdline", "stat")] + ["/proc/stat"])
-    titles = {
-        pid: (texts[2 * number] or b"").rstrip(b"\0 ").decode(errors="replace") for number, pid in enumerate(pids)
-    }
+    titles = {pid: _title(texts[2 * number]) for number, pid in enumerate(pids)}
     taking = frozenset(pid for pid, title in titles.items() if title == _WORKER)
     starts = [_ticks(texts[2 * number + 1]) for number, pid in enumerate(pids) if pid in taking]
     boot = _BOOT.search((texts[-1] or b"").decode(errors="replace"))
@@ -60,6 +58,11 @@ def workers_of(host: Host, master: int) -> Workers:
         ending=frozenset(pid for pid, title in titles.items() if title == _ENDING),
         since=int(boot[1]) + max(known) / _TICKS_PER_S if boot and known else None,
     )
+
+
+def _title(cmdline: bytes | None) -> str:
+    """What a process calls itself: NGINX writes that over its arguments. Words before them, a loader's, stay."""
+    return (cmdline or b"").rstrip(b"\0 ").rpartition(b"\0")[2].decode(errors="replace")
 
 
 def _ticks(stat: bytes | None) -> int | None:

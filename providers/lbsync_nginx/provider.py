@@ -15,6 +15,7 @@ from lbsync.changes import Change
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.kit.host import open_host
 from lbsync.kit.marker import leave_marker, read_marker, remove_marker
+from lbsync.kit.pem_files import leaf_of
 from lbsync.kit.texts import texts_of
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step
 from lbsync.services import Service
@@ -23,7 +24,7 @@ from lbsync_certs import Fingerprint
 from lbsync_nginx import checks, effects
 from lbsync_nginx.abilities import capabilities
 from lbsync_nginx.device import Device
-from lbsync_nginx.disk import leaf_of, read_texts
+from lbsync_nginx.disk import read_texts
 from lbsync_nginx.judge import judge
 from lbsync_nginx.layout import TEXT_FILES
 from lbsync_nginx.lowering import Lowering

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lbsync.errors import Rejected, TargetError, Unreachable
+from lbsync.kit.pem_files import held_pem, leaf_of, pem_name
+from lbsync.kit.seal import refuse_edited
 from lbsync.model import Receipt
 from lbsync_certs import Fingerprint
 from lbsync_nginx.device import Device
-from lbsync_nginx.disk import leaf_of, read_texts, refuse_edited, refuse_missing
+from lbsync_nginx.disk import read_texts
 from lbsync_nginx.dump import tree_of
 from lbsync_nginx.errorlog import log_path
 from lbsync_nginx.layout import HTTP, STREAM, TEXT_FILES, Files
@@ -107,9 +109,9 @@ def _ready(device: Device, leaf: Fingerprint | None) -> dict[str, str | None]:
         name: None if data is None else data.decode(errors="replace")
         for name, data in zip(TEXT_FILES, found, strict=False)
     }
-    refuse_edited(device.home, files)
+    refuse_edited(dict(zip(paths, files.values(), strict=True)))
     if leaf is not None:
-        refuse_missing(device.home, leaf, found[-1])
+        held_pem(found[-1], device.home.certificate(leaf), leaf)
     return files
 
 
@@ -214,7 +216,7 @@ def _log_of(tested: Tested) -> str | None:
 def _place(device: Device, before: Content, after: Content) -> None:
     """Only what differs, and what others refer to first; a link that is not wanted goes last."""
     if after.link is not None and after.link != before.link:
-        device.host.symlink(f"{after.link}.pem", device.home.live)
+        device.host.symlink(pem_name(after.link), device.home.live)
     for name in TEXT_FILES:
         text = after.files.get(name)
         if text is not None and text != before.files.get(name):

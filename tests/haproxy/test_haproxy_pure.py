@@ -18,6 +18,7 @@ from lbsync.changes import (
 from lbsync.errors import UnsupportedMode
 from lbsync.facts import BalancerFacts, BalancerLive, FarmFacts, MemberLive
 from lbsync.kit.endpoints import Endpoint
+from lbsync.kit.pem_files import leaf_of, pem_name
 from lbsync.kit.seal import body_of, seal_of
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
@@ -28,7 +29,6 @@ from lbsync_haproxy.binds import parse_binds
 from lbsync_haproxy.disk import Disk
 from lbsync_haproxy.host_view import HostView
 from lbsync_haproxy.judge import Seen, judge
-from lbsync_haproxy.layout import leaf_of
 from lbsync_haproxy.lowering import Lowering
 from lbsync_haproxy.pools import map_body, modes_of, parse_map_body, pools_of
 from lbsync_haproxy.render import render, staged, structure_of
@@ -174,7 +174,7 @@ def test_the_directory_is_found_among_what_haproxy_loads() -> None:
 
 def test_names_of_certificates_go_both_ways() -> None:
     """Only a full fingerprint counts."""
-    assert leaf_of(layout.pem_name(LEAF)) == LEAF
+    assert leaf_of(pem_name(LEAF)) == LEAF
     assert leaf_of("live.pem") is None
     assert leaf_of(None) is None
 
