@@ -153,6 +153,8 @@ def process(tmp_path: Path) -> Iterator[Callable[[dict[str, object]], subprocess
         if running.poll() is None:
             running.kill()
         running.wait(20)
+    if (tmp_path / "lab" / "lab.json").exists():
+        take_down(tmp_path / "lab")  # a test that failed leaves no balancer behind
 
 
 def test_take_down(process: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
