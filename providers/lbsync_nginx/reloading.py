@@ -19,7 +19,7 @@ from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.tested import emergencies
 
 # $1 the pid file, $2 the error log or nothing, $3 seconds to wait; the rest is the command that asks for the reload, the
-# master's process id after it where $4 says so.
+# master's process id after it where $4 says so. A worker's title may have the words of a loader before it.
 _SCRIPT = r"""
 pid=$(cat "$1" 2>/dev/null); log=$2; limit=$3; how=$4; shift 4
 case $pid in '' | *[!0-9]*) printf 'absent\n'; exit 0 ;; esac
@@ -29,7 +29,7 @@ taking() {
   for child in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do
     title=$(tr '\000' ' ' <"/proc/$child/cmdline" 2>/dev/null)
     title=${title%"${title##*[! ]}"}
-    if [ "$title" = 'nginx: worker process' ]; then printf '%s ' "$child"; fi
+    case $title in *'nginx: worker process') printf '%s ' "$child" ;; esac
   done
 }
 emergencies() {
