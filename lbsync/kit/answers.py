@@ -32,6 +32,11 @@ def number(value: JsonValue, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
+def seconds(value: JsonValue) -> float:
+    """An argument that is a time; anything else is none."""
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
 def short(digest: JsonValue) -> str:
     """The beginning of a digest, for a person."""
     return str(digest)[:12] if digest else "nothing"

@@ -9,7 +9,7 @@ A provider derives from ``BalancerLowering``, says how it publishes and switches
 |---|---|
 | install-certificate | leaf |
 | remove-certificate | leaf, keep_directory |
-| server-state | server, state (``drain``, ``ready``) |
+| server-state | server, state (``drain``, ``ready``), cut_after_s: then wait so long and cut what is left, as cut-sessions does |
 | cut-sessions | server, wait_s |
 | mark, unmark | marker |
 
@@ -154,16 +154,18 @@ class BalancerLowering(ABC):
         return (drain, cut)
 
     def _undrain(self, change: Undrain, seen: BalancerFacts) -> tuple[Step, ...]:
-        undo_until = (self._drained(change.server, change.timeout_s),) if change.on_timeout == "stop" else ()
+        # Going back is a drain, whole in one step: what is left is cut there too, before Require SSL changes under it.
+        cut = change.on_timeout == "cut"
+        more: dict[str, JsonValue] = {"cut_after_s": change.timeout_s} if cut else {}
         return (
             Step(
                 id=self.step_id("undrain", change.server),
                 target=self.spec.name,
                 summary=f"let {self._traffic}s to {change.server} again",
                 do=self.action("server-state", server=change.server, state="ready"),
-                undo=self.action("server-state", server=change.server, state="drain"),
+                undo=self.action("server-state", server=change.server, state="drain", **more),
                 until=(self._back(change.server, _healthy_before(seen, change.server)),),
-                undo_until=undo_until,
+                undo_until=(self._drained(change.server, _UP_WITHIN_S if cut else change.timeout_s),),
             ),
         )
 

@@ -6,7 +6,12 @@ was there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
 from lbsync.errors import Rejected, TargetError
+from lbsync.kit.answers import seconds
 from lbsync.kit.marker import leave_marker, remove_marker
 from lbsync.kit.pem_files import PemFolder, install_pem, leaf_of, pem_name, remove_pem
 from lbsync.kit.seal import body_of, seal, seal_of
@@ -157,6 +162,13 @@ def _refuse_dead_pool(device: Device, pool: str, key: str) -> None:
             remedy="see why the health checks fail (403 on port 80: Require SSL is still on)",
             code="pool_down",
         )
+
+
+def member_state(device: Device, args: Mapping[str, JsonValue]) -> Receipt:
+    """Drain a member or put it back; with ``cut_after_s`` then end what is still there. Raises TargetError."""
+    server, cut_after_s = str(args["server"]), args.get("cut_after_s")
+    receipt = server_state(device, server, str(args["state"]))
+    return receipt if cut_after_s is None else cut_sessions(device, server, seconds(cut_after_s))
 
 
 def server_state(device: Device, server: str, state: str) -> Receipt:

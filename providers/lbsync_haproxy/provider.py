@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from lbsync.changes import Change
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
+from lbsync.kit.answers import seconds
 from lbsync.kit.host import open_host
 from lbsync.kit.marker import read_marker
 from lbsync.kit.pem_files import leaf_of
@@ -114,12 +115,9 @@ class HaproxyProvider:
             case "switch-mode":
                 receipt = effects.switch_mode(device, Service(str(args["service"])), Mode(str(args["mode"])))
             case "server-state":
-                receipt = effects.server_state(device, str(args["server"]), str(args["state"]))
+                receipt = effects.member_state(device, args)
             case "cut-sessions":
-                wait_s = args["wait_s"]
-                receipt = effects.cut_sessions(
-                    device, str(args["server"]), float(wait_s) if isinstance(wait_s, (int, float)) else 0.0
-                )
+                receipt = effects.cut_sessions(device, str(args["server"]), seconds(args["wait_s"]))
             case "mark":
                 receipt = effects.mark(device, str(args["marker"]))
             case "unmark":

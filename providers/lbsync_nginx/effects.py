@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from lbsync.errors import Rejected, TargetError
+from lbsync.kit.answers import seconds
 from lbsync.kit.endpoints import endpoint
 from lbsync.kit.pem_files import PemFolder, held_pem, install_pem, leaf_of, pem_name, remove_pem
 from lbsync.kit.waiting import wait_for
@@ -100,6 +101,13 @@ def switch_mode(device: Device, services: tuple[Service, ...], mode: Mode, basis
     names = ", ".join(services)
     wanted = dict.fromkeys(services, mode)
     return change_state(device, lambda state: state.with_modes(wanted), basis, f"{names}: mode {mode}")
+
+
+def member_state(device: Device, args: Mapping[str, JsonValue], basis: Basis) -> Receipt:
+    """Drain a member or put it back; with ``cut_after_s`` then end what is still there. Raises TargetError."""
+    server, cut_after_s = str(args["server"]), args.get("cut_after_s")
+    receipt = server_state(device, server, str(args["state"]), basis)
+    return receipt if cut_after_s is None else cut_sessions(device, server, seconds(cut_after_s))
 
 
 def server_state(device: Device, server: str, state: str, basis: Basis) -> Receipt:

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from lbsync.changes import Change
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
+from lbsync.kit.answers import seconds
 from lbsync.kit.host import open_host
 from lbsync.kit.marker import leave_marker, read_marker, remove_marker
 from lbsync.kit.pem_files import leaf_of
@@ -136,12 +137,9 @@ class NginxProvider:
                 services = effects.services_of(args["services"])
                 receipt = effects.switch_mode(device, services, Mode(str(args["mode"])), basis)
             case "server-state":
-                receipt = effects.server_state(device, str(args["server"]), str(args["state"]), basis)
+                receipt = effects.member_state(device, args, basis)
             case "cut-sessions":
-                wait_s = args["wait_s"]
-                receipt = effects.cut_sessions(
-                    device, str(args["server"]), float(wait_s) if isinstance(wait_s, (int, float)) else 0.0
-                )
+                receipt = effects.cut_sessions(device, str(args["server"]), seconds(args["wait_s"]))
             case "mark":
                 receipt = leave_marker(device.host, device.home.marker, str(args["marker"]))
             case "unmark":

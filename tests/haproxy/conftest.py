@@ -16,6 +16,7 @@ from lbsync_certs import Bundle
 from lbsync_haproxy import plugin
 from tests.balancers.authority import authority, leaves
 from tests.balancers.bench import OFFLOADED, Bench, short_directory, spec_of, two_servers
+from tests.balancers.by_hand import ServerByHand
 
 __all__ = ["authority", "leaves"]
 
@@ -97,3 +98,13 @@ def offloaded(require: Callable[[str], None], offloaded_bench: HaproxyBench | No
     assert offloaded_bench is not None
     offloaded_bench.forget()
     return offloaded_bench
+
+
+@pytest.fixture
+def by_hand(make_bench: Callable[..., HaproxyBench], authority: TestCA) -> Generator[tuple[HaproxyBench, ServerByHand]]:
+    """One bench whose only server the test plays, published with everything offloaded that may be."""
+    with ServerByHand(authority.issue(["ex01.contoso.test"], key="ec256")) as server:
+        bench = make_bench()
+        bench.spec = server.alone(bench)
+        bench.publish(OFFLOADED)
+        yield bench, server

@@ -118,6 +118,18 @@ def test_what_is_left_may_be_cut(published: Any) -> None:
     assert outcome in ([502], [503], [504]) or isinstance(outcome[0], OSError)
 
 
+def test_what_is_left_is_cut_on_the_way_back_too(published: Any) -> None:
+    """Taking "let requests in again" back drains the server, and ends what does not end by itself."""
+    thread, outcome, server = waiting(published)
+    with published.open() as provider:
+        change = Undrain(server=server, timeout_s=0.3, on_timeout="cut")
+        (step,) = provider.lower(change, provider.observe(ALL_SERVICES))
+        provider.perform(step.undo, published.materials)
+        assert drained(provider, server)
+    thread.join(10)
+    assert outcome != [200]
+
+
 def test_a_drain_outlives_a_reload(published: Any) -> None:
     """A new worker starts with every server ready: those drained before are drained again."""
     with published.open() as provider:

@@ -331,7 +331,10 @@ def test_draining_to_a_cut_is_two_steps() -> None:
     assert cut.do is not None
     assert cut.do.args == {"server": "EX01", "wait_s": 9}
     (undrain,) = LOWERING.lower(Undrain(server="EX01", timeout_s=9, on_timeout="cut"), facts())
-    assert undrain.undo_until == ()
+    # Going back is a drain that must be whole in one step: Require SSL changes under it next.
+    assert undrain.undo is not None
+    assert undrain.undo.args == {"server": "EX01", "state": "drain", "cut_after_s": 9}
+    assert [check.verb for check in undrain.undo_until] == ["drained"]
 
 
 def test_undraining_waits_for_what_was_up_before() -> None:
