@@ -120,7 +120,7 @@ def test_what_is_left_may_be_cut(published: Any) -> None:
 
 def test_what_is_left_is_cut_on_the_way_back_too(published: Any) -> None:
     """Taking "let requests in again" back drains the server, and ends what does not end by itself."""
-    thread, outcome, server = waiting(published)
+    thread, outcome, server = published.waiting()
     with published.open() as provider:
         change = Undrain(server=server, timeout_s=0.3, on_timeout="cut")
         (step,) = provider.lower(change, provider.observe(ALL_SERVICES))
