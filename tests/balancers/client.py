@@ -75,6 +75,14 @@ class Answers:
         """The head of an answer alone, so that its body can be read as it comes."""
         return self._until(b"\r\n\r\n", "before an answer")
 
+    def skip(self, length: int) -> None:
+        """Read so many bytes of a body and keep none."""
+        while len(self._data) < length:
+            length -= len(self._data)
+            self._data = bytearray()
+            self._more("within an answer")
+        del self._data[:length]
+
     @staticmethod
     def _bodiless(status: int, method: str) -> bool:
         return method == "HEAD" or status < 200 or status in _BODILESS

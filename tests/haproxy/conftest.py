@@ -100,11 +100,27 @@ def offloaded(require: Callable[[str], None], offloaded_bench: HaproxyBench | No
     return offloaded_bench
 
 
-@pytest.fixture
-def by_hand(make_bench: Callable[..., HaproxyBench], authority: TestCA) -> Generator[tuple[HaproxyBench, ServerByHand]]:
-    """One bench whose only server the test plays, published with everything offloaded that may be."""
-    with ServerByHand(authority.issue(["ex01.contoso.test"], key="ec256")) as server:
-        bench = make_bench()
+@pytest.fixture(scope="module")
+def bench_by_hand(
+    authority: TestCA, leaves: tuple[Bundle, Bundle]
+) -> Generator[tuple[HaproxyBench, ServerByHand] | None]:
+    """The same with one server only, which the tests play."""
+    if haproxy_program() is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        server = stack.enter_context(ServerByHand(authority.issue(["ex01.contoso.test"], key="ec256")))
+        bench = build(stack, authority, leaves)
         bench.spec = server.alone(bench)
         bench.publish(OFFLOADED)
         yield bench, server
+
+
+@pytest.fixture
+def by_hand(
+    require: Callable[[str], None], bench_by_hand: tuple[HaproxyBench, ServerByHand] | None
+) -> tuple[HaproxyBench, ServerByHand]:
+    """The module's bench whose only server the test plays."""
+    require("haproxy")
+    assert bench_by_hand is not None
+    return bench_by_hand

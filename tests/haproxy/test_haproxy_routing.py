@@ -10,11 +10,16 @@ import pytest
 from lbsync.services import SERVICES, Service
 from tests.balancers.paths import MRSPROXY, named
 from tests.balancers.routing import Routing
+from tests.balancers.streaming import Streaming
 from tests.haproxy.conftest import HaproxyBench
 
 
 class TestRouting(Routing):
     """What holds of every balancer that routes by path; the fixture ``offloaded`` is conftest's."""
+
+
+class TestStreaming(Streaming):
+    """The same of bodies and answers under way; the fixture ``by_hand`` is conftest's."""
 
 
 # Behind hundreds of steps up and down it is the TLS pool of EWS that gets it, whose servers are the same.

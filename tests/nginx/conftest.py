@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from lbsync_certs import Bundle
 from lbsync_nginx import plugin
 from tests.balancers.authority import authority, leaves
 from tests.balancers.bench import OFFLOADED, Bench, short_directory, spec_of, two_servers
+from tests.balancers.by_hand import ServerByHand
 
 __all__ = ["authority", "leaves"]
 
@@ -36,6 +38,11 @@ class NginxBench(Bench):
         """The balancer, with what only NGINX has."""
         assert isinstance(self.running, RunningNginx)
         return self.running
+
+    def spooled(self) -> list[str]:
+        """Files of the workers' in NGINX's directories for what it does not keep in memory."""
+        links = [link for pid in self.nginx.workers for link in Path(f"/proc/{pid}/fd").iterdir()]
+        return [target for link in links if "/temp/" in (target := str(link.readlink()))]
 
 
 def build(
@@ -112,3 +119,29 @@ def offloaded(require: Callable[[str], None], offloaded_bench: NginxBench | None
     assert offloaded_bench is not None
     offloaded_bench.forget()
     return offloaded_bench
+
+
+@pytest.fixture(scope="module")
+def bench_by_hand(
+    authority: TestCA, leaves: tuple[Bundle, Bundle]
+) -> Generator[tuple[NginxBench, ServerByHand] | None]:
+    """The same with one server only, which the tests play."""
+    if not nginx_ready():
+        yield None
+        return
+    with ExitStack() as stack:
+        server = stack.enter_context(ServerByHand(authority.issue([MRS], key="ec256")))
+        bench = build(stack, authority, leaves)
+        bench.spec = server.alone(bench)
+        bench.publish(OFFLOADED)
+        yield bench, server
+
+
+@pytest.fixture
+def by_hand(
+    require: Callable[[str], None], bench_by_hand: tuple[NginxBench, ServerByHand] | None
+) -> tuple[NginxBench, ServerByHand]:
+    """The module's bench whose only server the test plays."""
+    require("nginx")
+    assert bench_by_hand is not None
+    return bench_by_hand
