@@ -40,7 +40,8 @@ class _Offer:
     servers: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.what} offers {', '.join(self.schemes)} ({', '.join(self.servers)})"
+        verb = "offer" if "," in self.what else "offers"
+        return f"{self.what} {verb} {', '.join(self.schemes)} ({', '.join(self.servers)})"
 
 
 def balancer_modes(mode: Mode) -> ServiceRule:
@@ -56,14 +57,23 @@ def balancer_modes(mode: Mode) -> ServiceRule:
                 )
             elif mode not in able.ntlm_safe:
                 if own is not None:
-                    yield _carried(name, able, service, own)
+                    yield _carried(name, able, service, own if service is Service.MRSPROXY else _every(case))
                 if below is not None:
                     yield _below(name, below)
 
     return rule
 
 
-def _carried(name: str, able: Capabilities, service: Service, offer: _Offer) -> Finding:
+def _every(case: Case) -> str:
+    """What all services offer, MRSProxy aside: each of them is told the same, so that it is read once and not five times."""
+    found = [own for service in SERVICES if service is not Service.MRSPROXY and (own := _offers(case, service)[0])]
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for offer in found:
+        alike.setdefault((offer.schemes, offer.servers), []).append(offer.what)
+    return "; ".join(str(_Offer(", ".join(names), schemes, servers)) for (schemes, servers), names in alike.items())
+
+
+def _carried(name: str, able: Capabilities, service: Service, offer: _Offer | str) -> Finding:
     if not able.ntlm_unused:
         way_out = (
             "Disable MRSProxy where no mailbox is moved (seen with farm.exchange set). Or: "

@@ -55,9 +55,10 @@ def test_services_that_offer_windows_authentication_are_refused(modes: dict[Serv
     assert set(found) == OUT_OF_THE_BOX
     assert {finding.severity for finding in found.values()} == {"refuse"}
     assert found[Service.EWS].reason == (
-        "Default Web Site/EWS offers Negotiate, NTLM (EX01, EX02); this balancer shares or breaks connection-bound "
-        "authentication in this mode."
+        "Default Web Site/Rpc, Default Web Site/OAB, Default Web Site/EWS, Default Web Site/Autodiscover, Default Web Site/mapi "
+        "offer Negotiate, NTLM (EX01, EX02); this balancer shares or breaks connection-bound authentication in this mode."
     )
+    assert len(advice.refusals) == 1, "five services, one reason: told once"
     assert (found[Service.EWS].where, found[Service.EWS].remedy) == (("lb1",), REMEDY)
     assert {v.service for v in advice.services if v.refused} == OUT_OF_THE_BOX
 
