@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 OTHER_PYTHONS := 3.12 3.13 3.14
 SOURCES := lbsync providers certs tests tools bench
-PROGRAMS := haproxy nginx libnginx-mod-stream openssh-server
+PROGRAMS := haproxy nginx libnginx-mod-stream openssh-server iproute2
 
 # CI turns every skip for want of these into a failure.
 ifeq ($(CI),true)
@@ -52,8 +52,7 @@ pytest: setup
 	$(BIN)/python -m pytest -n auto --cov --cov-branch --cov-report=json:.coverage.json
 	$(BIN)/python tools/floors.py .coverage.json
 
-bench: setup ## speed and memory, as ratios of one run (BENCH=--quick for a short one)
-	@tools/packages.sh haproxy
+bench: setup packages ## speed and memory, as ratios of one run (BENCH=--quick for a short one)
 	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python -m bench $(BENCH)
 
 soak: setup packages ## 500 seeded kills of the real command (KILLS=n, SEED=n)
