@@ -1,4 +1,4 @@
-"""One rehearsal per test process, and a new one where a test left it otherwise than it was."""
+"""One rehearsal per balancer and test process, and a new one where a test left it otherwise than it was."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.rollout.fronts import HAPROXY, Kind
 from tests.rollout.rig import Reference, Rehearsal, Snapshot, rehearse
 
 
 class Stage:
     """Keeps a rehearsal for many tests; a failed one must not make the next ones fail."""
 
-    def __init__(self, folders: pytest.TempPathFactory) -> None:
+    def __init__(self, folders: pytest.TempPathFactory, kind: Kind) -> None:
         self._folders = folders
+        self._kind = kind
         self._open = ExitStack()
         self._kept: tuple[Rehearsal, Snapshot] | None = None
         self._reference: Reference | None = None
@@ -28,7 +30,7 @@ class Stage:
             self.close()
             folder = Path(tempfile.mkdtemp(prefix="lbr-"))
             self._open.callback(shutil.rmtree, folder)
-            new = self._open.enter_context(rehearse(folder))
+            new = self._open.enter_context(rehearse(folder, self._kind))
             self._kept = (new, new.snapshot())
         return self._kept[0]
 
@@ -46,17 +48,37 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
-    """Where rehearsals happen."""
-    found = Stage(tmp_path_factory)
-    yield found
-    found.close()
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[[Kind], Stage]]:
+    """Where rehearsals happen: one stage for each balancer."""
+    with ExitStack() as ends:
+        found: dict[Kind, Stage] = {}
+
+        def stage(kind: Kind) -> Stage:
+            if kind not in found:
+                found[kind] = Stage(tmp_path_factory, kind)
+                ends.callback(found[kind].close)
+            return found[kind]
+
+        yield stage
 
 
 @pytest.fixture
-def rehearsal(require: Callable[[str], None], stage: Stage) -> Rehearsal:
-    """An untouched rehearsal; needs HAProxy."""
-    require("haproxy")
+def kind() -> Kind:
+    """Which balancer; a test's own parameter of this name comes first."""
+    return HAPROXY
+
+
+@pytest.fixture
+def stage(require: Callable[[str], None], stages: Callable[[Kind], Stage], kind: Kind) -> Stage:
+    """The stage of this balancer; needs its programs."""
+    for program in kind.programs:
+        require(program)
+    return stages(kind)
+
+
+@pytest.fixture
+def rehearsal(stage: Stage) -> Rehearsal:
+    """An untouched rehearsal."""
     return stage.rehearsal()
 
 

@@ -1,17 +1,15 @@
-"""A rehearsal to be cruel to: a simulated farm of two servers, a real HAProxy, and the real command as a process.
+"""A rehearsal to be cruel to: a simulated farm of two servers, a real balancer, and the real command as a process.
 
 Rule of this file: it starts, looks and compares; what is done to the rehearsal stands in the tests.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,22 +18,20 @@ import pytest
 
 from lbsync.lab.farm import LabFarm
 from lbsync.lab.spec import LabSpec
-from lbsync.testing.haproxy import RunningHaproxy
-
-SERVICES = ("owa", "activesync", "outlook_anywhere")
+from tests.rollout.fronts import HAPROXY, Front, Kind, stand
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a rollback has to bring back: IIS own values, AD, bound certificates, HAProxy's files byte for byte."""
+    """What a rollback has to bring back: IIS own values, AD, bound certificates, the balancer's files byte for byte."""
 
     own_values: dict[str, dict[str, str | None]]
     bound: dict[str, str | None]
     outlook_anywhere: dict[str, dict[str, object]]
     files: dict[str, str]
-    """Path below our folder to mode and SHA-256."""
-    live: dict[str, str]
-    """What HAProxy has in memory: its proxies and servers, drained or not, and the map."""
+    """Path to mode and SHA-256."""
+    live: dict[str, str] | None
+    """What the balancer runs, in its own words; ``None`` where nothing of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class Rehearsal:
     """The farm, the balancer in front of it, and the configuration that names both."""
 
     farm: LabFarm
-    haproxy: RunningHaproxy
+    balancer: Front
     config: Path
 
     def snapshot(self) -> Snapshot:
@@ -53,8 +49,8 @@ class Rehearsal:
             own_values={name: server.iis.own_values() for name, server in states.items()},
             bound={name: server.iis.bound for name, server in states.items()},
             outlook_anywhere={name: asdict(own) for name, own in self.farm.state.directory.outlook_anywhere.items()},
-            files=_files(self.haproxy.owned),
-            live=_live(self.haproxy),
+            files=self.balancer.files(),
+            live=self.balancer.live(),
         )
 
     def start(self, state: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
@@ -83,51 +79,28 @@ class Rehearsal:
         return process.returncode, said
 
 
-def _files(folder: Path) -> dict[str, str]:
-    """Every file and folder below, dotfiles too: a temporary file left behind is a difference."""
-    found: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
-        found[str(path.relative_to(folder))] = f"{path.stat().st_mode:o} {digest}"
-    return found
-
-
-def _live(haproxy: RunningHaproxy) -> dict[str, str]:
-    """Health is left out, since it comes and goes by itself; what an operator set is not."""
-    found: dict[str, str] = {}
-    for row in csv.DictReader(haproxy.ask("show stat").removeprefix("# ").splitlines()):
-        status = row["status"].split()[0]
-        found[f"{row['pxname']}/{row['svname']}"] = status if status in {"DRAIN", "MAINT"} else ""
-    for line in haproxy.ask("show map").splitlines():
-        if "exchange.map" in line and not line.startswith("#"):
-            entries = haproxy.ask(f"show map #{line.split()[0]}").splitlines()
-            found["map"] = "; ".join(" ".join(entry.split()[1:]) for entry in entries)
-    return found
-
-
 @contextmanager
-def rehearse(folder: Path) -> Generator[Rehearsal]:
+def rehearse(folder: Path, kind: Kind = HAPROXY) -> Generator[Rehearsal]:
     """A running rehearsal below ``folder``, whose path must be short: a unix socket's may have about a hundred bytes."""
-    spec = LabSpec(servers=2, faults=0, seed=7, oa_lag_s=0.2, gap_s=0.05, warm_up_s=0.0, ping_s=0.2)
-    with LabFarm(spec, folder / "farm") as farm, RunningHaproxy(folder) as haproxy:
-        yield Rehearsal(farm, haproxy, write_config(farm, haproxy, folder / "lbsync.toml"))
+    names = kind.extra_names
+    spec = LabSpec(servers=2, faults=0, seed=7, oa_lag_s=0.2, gap_s=0.05, warm_up_s=0.0, ping_s=0.2, extra_names=names)
+    with LabFarm(spec, folder / "farm") as farm, stand(kind, folder) as front:
+        yield Rehearsal(farm, front, write_config(farm, front, folder / "lbsync.toml", modes=kind.modes))
 
 
 def write_config(
     farm: LabFarm,
-    haproxy: RunningHaproxy,
+    front: Front,
     path: Path,
     certificate: Mapping[str, object] | None = None,
     *,
-    offload: Sequence[str] = SERVICES,
+    modes: Mapping[str, str] = HAPROXY.modes,
 ) -> Path:
-    """A configuration that offloads some services; ``certificate`` is its table of that name. Returns ``path``."""
-    # HAProxy takes the interval as the time-out of a check's handshake: it must be long enough for a busy machine.
-    listen, settings = dict(haproxy.listen), {**haproxy.settings, "check_interval_s": 0.6}
+    """A configuration that names both; ``certificate`` is its table of that name. Returns ``path``."""
     farm.write_config(
         path,
-        balancers=[{"name": "lb1", "provider": "haproxy", "listen": listen, "settings": settings}],
-        modes={"default": "bridge", **dict.fromkeys(offload, "offload")},
+        balancers=[front.entry],
+        modes=modes,
         limits={"drain_timeout_s": 20.0},
         certificate=certificate or {"source": "server"},
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from lbsync_certs.pfx import write_pfx
+from tests.rollout.fronts import HAPROXY, NGINX_HTTP, NGINX_VARIABLE, Kind, all_of
 from tests.rollout.needles import Needles
 from tests.rollout.rig import Rehearsal, write_config
 
@@ -51,12 +53,12 @@ class Watched:
         hook = folder / "hook"
         hook.mkdir()
         (hook / "sitecustomize.py").write_text(_HOOK, encoding="utf-8")
-        self._roots = [folder / "tmp", folder / "home", self.state, rehearsal.haproxy.owned]
+        self._roots = [folder / "tmp", folder / "home", self.state, *rehearsal.balancer.places]
         for root in self._roots[:2]:
             root.mkdir()
         self.env = {
             "AUDIT_LOG": str(self._log),
-            "PYTHONPATH": str(hook),
+            "PYTHONPATH": os.pathsep.join([str(hook), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "TMPDIR": str(folder / "tmp"),
             "HOME": str(folder / "home"),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -64,9 +66,9 @@ class Watched:
 
     def places(self) -> Iterator[tuple[str, bytes]]:
         """Name and content of every file it may have written, and of every process's arguments."""
-        for root in self._roots:
-            for path in root.rglob("*"):
-                if path.parent != self._rehearsal.haproxy.owned / "certs" and path.is_file():
+        for root in (*self._roots, self._rehearsal.balancer.log):
+            for path in all_of(root):
+                if path.parent != self._rehearsal.balancer.certs and path.is_file():
                     yield from _read(path)
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             yield from _read(path)
@@ -108,9 +110,18 @@ def needles(rehearsal: Rehearsal, pfx_password: str) -> Needles:
     return found
 
 
-@pytest.mark.parametrize("source", ["server", "file"])
-def test_no_secret_is_left_anywhere(
-    source: str, rehearsal: Rehearsal, needles: Needles, pfx_password: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        (HAPROXY, "server"),
+        (HAPROXY, "file"),
+        (NGINX_HTTP, "server"),
+        (NGINX_VARIABLE, "file"),
+    ],
+    ids=str,
+)
+def test_no_secret_is_left_anywhere(  # noqa: PLR0917 -- fixtures, by name
+    kind: Kind, source: str, rehearsal: Rehearsal, needles: Needles, pfx_password: str, tmp_path: Path
 ) -> None:
     """Ledger, log, report, temporary files, screen and arguments hold no secret during apply, verify and rollback."""
     watched = Watched(tmp_path, rehearsal)
@@ -119,9 +130,10 @@ def test_no_secret_is_left_anywhere(
         pfx = tmp_path / "mail.pfx"
         pfx.write_bytes(write_pfx(rehearsal.farm.leaf, pfx_password.encode()))
         certificate = {"source": "file", "file": str(pfx), "password": "env:LBSYNC_TEST_PFX_PASSWORD"}
-    config = write_config(rehearsal.farm, rehearsal.haproxy, tmp_path / "lbsync.toml", certificate)
+    front = rehearsal.balancer
+    config = write_config(rehearsal.farm, front, tmp_path / "lbsync.toml", certificate, modes=kind.modes)
     env = {**watched.env, "LBSYNC_TEST_PFX_PASSWORD": pfx_password}
-    ours = Rehearsal(rehearsal.farm, rehearsal.haproxy, config)
+    ours = Rehearsal(rehearsal.farm, front, config)
     for arguments in (["apply", "--yes"], ["verify"], ["show", "latest"], ["rollback"]):
         said = _run_and_search(ours, watched, needles, arguments, env)
         assert not needles.found_in(said.encode()), arguments

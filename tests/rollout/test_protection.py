@@ -14,11 +14,12 @@ from requests_ntlm import HttpNtlmAuth
 
 from lbsync.lab.farm import LabFarm
 from lbsync.lab.spec import LabSpec
-from lbsync.testing.haproxy import RunningHaproxy
 from lbsync_certs.pfx import write_pfx
+from tests.rollout.fronts import HAPROXY, stand
 from tests.rollout.rig import Rehearsal, write_config
 
 HOST = "mail.contoso.test"
+BRIDGED = {"default": "bridge"}
 
 
 class ToAddress(HTTPAdapter):
@@ -36,15 +37,15 @@ def protected(require: Callable[[str], None]) -> Generator[Rehearsal]:
     folder = Path(tempfile.mkdtemp(prefix="lbp-"))
     spec = LabSpec(servers=2, faults=0, extended_protection=True)
     try:
-        with LabFarm(spec, folder / "farm") as farm, RunningHaproxy(folder) as haproxy:
-            yield Rehearsal(farm, haproxy, write_config(farm, haproxy, folder / "lbsync.toml", offload=()))
+        with LabFarm(spec, folder / "farm") as farm, stand(HAPROXY, folder) as front:
+            yield Rehearsal(farm, front, write_config(farm, front, folder / "lbsync.toml", modes=BRIDGED))
     finally:
         shutil.rmtree(folder)
 
 
 def ask(rehearsal: Rehearsal, path: str) -> int:
     """Log on with NTLM through HAProxy, as Outlook does; the last status."""
-    haproxy, farm = rehearsal.haproxy, rehearsal.farm
+    haproxy, farm = rehearsal.balancer.running, rehearsal.farm
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(farm.directory / "ca.pem")
@@ -69,7 +70,7 @@ def test_bridged_services_keep_channel_bindings(protected: Rehearsal, tmp_path: 
     secret.touch(mode=0o600)
     secret.write_text("open sesame")
     certificate = {"source": "file", "file": str(pfx), "password": f"file:{secret}"}
-    write_config(protected.farm, protected.haproxy, protected.config, certificate, offload=())
+    write_config(protected.farm, protected.balancer, protected.config, certificate, modes=BRIDGED)
     code, said = protected.run(tmp_path, "plan")
     assert code == 3, said
     assert "Extended Protection is on" in said
@@ -79,7 +80,7 @@ def test_bridged_services_keep_channel_bindings(protected: Rehearsal, tmp_path: 
 def test_offload_is_refused_while_it_is_on(protected: Rehearsal, tmp_path: Path) -> None:
     """The plan names the servers and what to do, and nothing is changed."""
     before = protected.snapshot()
-    write_config(protected.farm, protected.haproxy, protected.config)
+    write_config(protected.farm, protected.balancer, protected.config)
     code, said = protected.run(tmp_path, "apply", "--yes", "--no-canary")
     assert code == 3, said
     assert "Extended Protection is on" in said

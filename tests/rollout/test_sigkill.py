@@ -1,6 +1,7 @@
 """The real command, killed: SIGKILL at a seeded moment of an apply or a rollback, then carried on or taken back.
 
-``make test`` kills thirty times, ``make soak`` five hundred (LBSYNC_KILLS; LBSYNC_SEED moves the seeds).
+``make test`` kills thirty times through HAProxy and some times through each NGINX, ``make soak`` five hundred times, evenly
+(LBSYNC_KILLS; LBSYNC_SEED moves the seeds).
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ import os
 import random
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.rollout.fronts import HAPROXY, NGINX_HTTP, NGINX_STREAM, OVER_SSH, Kind
 from tests.rollout.rig import Reference, Rehearsal, events
 
-_KILLS = int(os.environ.get("LBSYNC_KILLS") or 30)
+_KILLS = int(os.environ.get("LBSYNC_KILLS") or 0)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
+_HAPROXY_KILLS = 30
+_NGINX_KILLS = {NGINX_HTTP: 4, NGINX_STREAM: 4, **dict.fromkeys(OVER_SSH, 2)}
+"""Over SSH everything takes longer."""
 _DONE, _TAKEN_BACK = 0, 5
 _MOST_DELAY_S = 0.06
 """A little later than the event waited for: between two of them, or in the middle of an effect."""
@@ -32,32 +38,61 @@ def _kill_at(process: subprocess.Popen[str], state: Path, goal: int, delay_s: fl
     process.communicate()
 
 
-@pytest.mark.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _KILLS))
+def _planned() -> Iterator[tuple[Kind, range]]:
+    """Which seeds go through which balancer.
+
+    A rehearsal and its undisturbed run are made once per balancer and test process, so that a few kills share a test.
+    """
+    if _KILLS:
+        kinds = (HAPROXY, *_NGINX_KILLS)
+        for number in range(_KILLS):
+            seed = _FIRST_SEED + number
+            yield kinds[number % len(kinds)], range(seed, seed + 1)
+        return
+    for kind, kills in _NGINX_KILLS.items():
+        yield kind, range(_FIRST_SEED, _FIRST_SEED + kills)
+    for seed in range(_FIRST_SEED, _FIRST_SEED + _HAPROXY_KILLS):
+        yield HAPROXY, range(seed, seed + 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seeds"), [pytest.param(kind, seeds, id=f"{kind}-{seeds[0]}") for kind, seeds in _planned()]
+)
 def test_a_killed_command_ends_applied_or_as_before(
-    seed: int, rehearsal: Rehearsal, reference: Reference, tmp_path: Path
+    kind: Kind, seeds: range, rehearsal: Rehearsal, reference: Reference, tmp_path: Path
 ) -> None:
     """However it was killed, resume and rollback leave all of the change or none of it."""
-    dice = random.Random(seed)  # noqa: S311 -- an order that repeats, no secret
+    for seed in seeds:
+        state = tmp_path / str(seed)
+        state.mkdir()
+        try:
+            _kill_and_recover(random.Random(seed), rehearsal, reference, state)  # noqa: S311 -- an order that repeats
+        except BaseException as failed:
+            failed.add_note(f"{kind}, seed {seed}")
+            raise
+
+
+def _kill_and_recover(dice: random.Random, rehearsal: Rehearsal, reference: Reference, state: Path) -> None:
     if dice.random() < 0.7:
         victim, span = ["apply", "--yes", "--no-canary"], reference.there
     else:
         victim, span = ["rollback", "--no-canary"], reference.back
-        code, said = rehearsal.run(tmp_path, "apply", "--yes", "--quiet", "--no-canary")
+        code, said = rehearsal.run(state, "apply", "--yes", "--quiet", "--no-canary")
         assert code == _DONE, said
-    goal = events(tmp_path) + dice.randint(0, span - 1)
-    _kill_at(rehearsal.start(tmp_path, *victim, "--quiet"), tmp_path, goal, dice.uniform(0, _MOST_DELAY_S))
+    goal = events(state) + dice.randint(0, span - 1)
+    _kill_at(rehearsal.start(state, *victim, "--quiet"), state, goal, dice.uniform(0, _MOST_DELAY_S))
 
-    if dice.random() < 0.3 and events(tmp_path):
+    if dice.random() < 0.3 and events(state):
         again = dice.choice((["resume"], ["rollback", "--no-canary"]))
-        goal = events(tmp_path) + dice.randint(1, 20)
-        _kill_at(rehearsal.start(tmp_path, *again, "--quiet"), tmp_path, goal, dice.uniform(0, _MOST_DELAY_S))
+        goal = events(state) + dice.randint(1, 20)
+        _kill_at(rehearsal.start(state, *again, "--quiet"), state, goal, dice.uniform(0, _MOST_DELAY_S))
 
-    if events(tmp_path) == 0:
+    if events(state) == 0:
         assert rehearsal.snapshot() == reference.before, "killed before anything was written down, and yet changed"
         return
     if dice.random() < 0.5:
-        _resume(rehearsal, reference, tmp_path)
-    code, said = rehearsal.run(tmp_path, "rollback", "--quiet", "--no-canary")
+        _resume(rehearsal, reference, state)
+    code, said = rehearsal.run(state, "rollback", "--quiet", "--no-canary")
     assert code == _DONE, said
     assert rehearsal.snapshot() == reference.before
 
