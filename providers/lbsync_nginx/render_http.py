@@ -84,6 +84,8 @@ def _canonical() -> str:
             "default 0;",
             '"~^(/[A-Za-z0-9_@.,=+-]*[A-Za-z0-9_@,=+-])+/?(\\?|$)" 1;',
             '"~^/(\\?|$)" root;',
+            # No client sends a fragment. NGINX routes without it and hands it on, where it may be read as more of the path.
+            '"~^[^?]*#" none;',
         ]
     )
 
@@ -117,8 +119,13 @@ def _way(spec: BalancerSpec) -> str:
 
 
 def _hidden() -> str:
-    """No odd spelling of anything may lead to PowerShell, line ends in it or not; canonical ones are in no route."""
-    return block(['map "$lbsync_canonical $uri" $lbsync_hidden', 'default "";', '"~*(?s)^0 .*powershell" 1;'])
+    """No odd spelling may lead to PowerShell, line ends in it or not; canonical ones are in no route.
+
+    Nor may one climb: NGINX resolves ``..`` between slashes and routes by what is left, Windows also beside a backslash.
+    """
+    climbs = rf"{_SLASH}\.\.{_REST}(?:{_SLASH}|$)"
+    hidden = ['"~*(?s)^0 .*powershell" 1;', f'"~(?s)^0 .*{climbs}" 1;']
+    return block(['map "$lbsync_canonical $uri" $lbsync_hidden', 'default "";', *hidden])
 
 
 def _status(settings: NginxSettings) -> str:
