@@ -202,6 +202,8 @@ ABSENT = [
     "/OWA/..%5CPOWERSHELL",
     "/owa/..%255cpowershell",
     "/owa/..%c0%afpowershell",
+    "/owa/#/../../powershell",
+    "/owa#\\..\\powershell",
     "/owa/..%ef%bc%8fpowershell",
     "/owa/..%5c" + "x/" * 3000 + "powershell",
     "/owa/..;/powershell",
@@ -226,11 +228,37 @@ ABSENT = [
 ]
 """Not published: no server sees it, however it is spelled."""
 
+CLIMBING = [
+    "/ecp",
+    "/ECP/",
+    "/%65cp",
+    "//ecp",
+    "/ecp;x/",
+    "/ecp.",
+    "/./ecp",
+    "/owa/../ecp",
+    "/owa/%2e%2e/ecp/",
+    "/owa%2f..%2fecp",
+    "/owa\\..\\ecp",
+    "/owa%5c..%5cecp/x",
+    "/owa/..\\ecp",
+    "/owa/..%5Cecp",
+    "/owa/x/..\\..\\ecp",
+    "/owa/x%5c..%5c..%5cecp",
+    "/owa/.%2e%5cecp",
+    "/owa/..%5c..%5c..%5cecp",
+    "/owa/x/../..%5cecp",
+    "/owa/#/../../ecp",
+    "/owa#/../ecp",
+    "/owa/..;/ecp",
+    "/owa/..%20%5cecp",
+]
+"""ECP, and what Windows may take for it, where it is not published while OWA is."""
+
 _CLEAR = frozenset(string.ascii_letters + string.digits + "_@.,=+-")
 _U = re.compile(r"%u([0-9A-Fa-f]{4})")
 _HEX = re.compile(r"%([0-9A-Fa-f]{2})")
 _OVERLONG = re.compile(r"[\xc0\xc1][\x80-\xbf]")
-_MRSPROXY = ("ews", "mrsproxy.svc")
 
 
 def named(target: str) -> str:
@@ -244,12 +272,12 @@ def may_be_in_clear(target: str) -> bool:
     segments = path.removeprefix("/").removesuffix("/").split("/")
     if not path.startswith("/") or not all(one and set(one) <= _CLEAR and not one.endswith(".") for one in segments):
         return False
-    return not any(found[:2] == _MRSPROXY for found in readings(target))
+    return not may_lead_to(target, "ews", "mrsproxy.svc")
 
 
-def may_be_powershell(target: str) -> bool:
-    """Whether any reading of a target leads to the PowerShell virtual directory."""
-    return any(found[:1] == ("powershell",) for found in readings(target))
+def may_lead_to(target: str, *segments: str) -> bool:
+    """Whether any reading of a target begins with these segments, in lower case."""
+    return any(found[: len(segments)] == segments for found in readings(target))
 
 
 def readings(target: str) -> Iterator[tuple[str, ...]]:
