@@ -27,9 +27,7 @@ from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import PLAIN, TLS
 from lbsync_nginx.version import Version
 
-_SLASH = r"[/\x5c]"
-"""A slash or, as Windows takes it for one, a backslash (by its number, since NGINX unescapes a pair of them)."""
-_REST = r"[. ]*(?:;[^/\x5c]*)?"
+_REST = r"[. ]*(?:;[^/]*)?"
 """How an odd spelling of a segment may go on: Windows drops dots and blanks, IIS path parameters."""
 
 
@@ -84,8 +82,11 @@ def _canonical() -> str:
             "default 0;",
             '"~^(/[A-Za-z0-9_@.,=+-]*[A-Za-z0-9_@,=+-])+/?(\\?|$)" 1;',
             '"~^/(\\?|$)" root;',
-            # No client sends a fragment. NGINX routes without it and hands it on, where it may be read as more of the path.
-            '"~^[^?]*#" none;',
+            # No client sends these, and the members may read another path in them than the one NGINX goes by: it leaves a
+            # fragment out, takes a backslash (by its number here, since NGINX unescapes a pair of them) for no slash as
+            # Windows does, and an encoded slash for one where it resolves dots.
+            '"~*^[^?]*(?:#|\\x5c|%5c)" none;',
+            '"~*^(?=[^?]*%2f)[^?]*(?:\\.|%2e){2}" none;',
         ]
     )
 
@@ -99,9 +100,9 @@ def _route(spec: BalancerSpec) -> str:
     for service in published:
         name = service.value if service in spec.services else '""'
         segments = [re.escape(part) for part in SERVICES[service].prefix.strip("/").split("/")]
-        odd = "".join(f"{_SLASH}+{segment}{_REST}" for segment in segments)
+        odd = "".join(f"/+{segment}{_REST}" for segment in segments)
         lines.append(f'"~*^1 /{"/".join(segments)}(?:/|$)" {name};')
-        lines.append(f'"~*^0 {odd}(?:{_SLASH}|$)" {name};')
+        lines.append(f'"~*^0 {odd}(?:/|$)" {name};')
         if service is Service.MRSPROXY:  # what only begins so is no path of Exchange's, and nothing to guess about
             lines.append(f'"~*^1 /{"/".join(segments)}" "";')
     if Service.OWA in spec.services:
@@ -121,9 +122,9 @@ def _way(spec: BalancerSpec) -> str:
 def _hidden() -> str:
     """No odd spelling may lead to PowerShell, line ends in it or not; canonical ones are in no route.
 
-    Nor may one climb: NGINX resolves ``..`` between slashes and routes by what is left, Windows also beside a backslash.
+    Nor may one climb once more where a member reads ``..`` in what NGINX did not take for it.
     """
-    climbs = rf"{_SLASH}\.\.{_REST}(?:{_SLASH}|$)"
+    climbs = rf"/\.\.{_REST}(?:/|$)"
     hidden = ['"~*(?s)^0 .*powershell" 1;', f'"~(?s)^0 .*{climbs}" 1;']
     return block(['map "$lbsync_canonical $uri" $lbsync_hidden', 'default "";', *hidden])
 

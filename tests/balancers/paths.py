@@ -203,6 +203,8 @@ ABSENT = [
     "/owa/..%255cpowershell",
     "/owa/..%c0%afpowershell",
     "/owa/#/../../powershell",
+    "/powershell\\x/../owa/",
+    "/%70owershell%5cx/../owa/",
     "/owa#\\..\\powershell",
     "/owa/..%ef%bc%8fpowershell",
     "/owa/..%5c" + "x/" * 3000 + "powershell",
