@@ -114,10 +114,11 @@ class RunningNginx:
     """NGINX with two workers below ``directory``, loading ``conf.d`` into its http block and ``lbsync`` into its stream block.
 
     ``address`` is a loopback address nobody else is likely to use; ``https_port``, ``http_port`` and ``own_port``, where the
-    administrator's own server answers, are free on it; ``status_port`` is free on 127.0.0.1. ``extra_main``, ``extra_http``
-    and ``extra_stream`` are added to the main configuration's blocks. ``loads`` false leaves both includes out, as before an
-    administrator added them; ``stream`` false the whole stream block and its module. ``user`` is whom the workers run as when
-    root starts it: they must reach a directory that may be private. ``own_session`` keeps a terminal's Ctrl-C from it.
+    administrator's own server answers, are free on it; ``status_port`` and ``inner_port`` are free on 127.0.0.1.
+    ``extra_main``, ``extra_http`` and ``extra_stream`` are added to the main configuration's blocks. ``loads`` false leaves
+    both includes out, as before an administrator added them; ``stream`` false the whole stream block and its module. ``user``
+    is whom the workers run as when root starts it: they must reach a directory that may be private. ``own_session`` keeps a
+    terminal's Ctrl-C from it.
 
     Raises FileNotFoundError where NGINX or its stream module is not installed.
     """
@@ -148,6 +149,7 @@ class RunningNginx:
         self.http_port = free_port(self.address)
         self.own_port = free_port(self.address)
         self.status_port = free_port("127.0.0.1")
+        self.inner_port = free_port("127.0.0.1")
         self._own_session = own_session
         self._process: subprocess.Popen[bytes] | None = None
         for folder in (self.owned, self.http_file.parent, self.directory / "temp"):
@@ -177,6 +179,7 @@ class RunningNginx:
             "https_port": self.https_port,
             "http_port": self.http_port,
             "status_port": self.status_port,
+            "inner_port": self.inner_port,
             "directory": str(self.owned),
             "http_file": str(self.http_file),
             "config_file": str(self.main),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from lbsync.lab.nginx import MRSPROXY_HOST
-from lbsync.testing.haproxy import RunningHaproxy, free_port
+from lbsync.testing.haproxy import RunningHaproxy
 from lbsync.testing.nginx import RunningNginx
 from lbsync.testing.sshd import RunningSshd
 
@@ -149,12 +149,11 @@ class NginxFront(Front):
         self._nginx = nginx
         self._kind = kind
         self._sshd = sshd
-        self._inner_port = free_port("127.0.0.1")
 
     @property
     def settings(self) -> dict[str, object]:
         """See Front. The proof after each reload is short, since nothing here is left to chance by it: it is repeated often."""
-        found: dict[str, object] = {**self._nginx.settings, "proof_s": 0.05, "inner_port": self._inner_port}
+        found: dict[str, object] = {**self._nginx.settings, "proof_s": 0.05}
         match self._kind.proxy:
             case "http":
                 found |= {"proxy": "http", "ntlm": "unused"}
