@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +16,7 @@ from lbsync.cli.exits import ExitCode
 from lbsync.lab.configfile import ConfigOptions
 from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
+from tests.cli.telling import own_values, read_until, spawn
 
 Lbsync = Callable[..., Any]
 MODES = {"default": "offload", "ecp": "bridge"}
@@ -48,36 +46,6 @@ def bring_up(
 def lab(bring_up: Callable[..., Lab]) -> Lab:
     """The usual one."""
     return bring_up()
-
-
-def own_values(lab: Lab) -> dict[str, tuple[dict[str, str | None], bool]]:
-    """What the servers hold: Require SSL by location, Outlook Anywhere."""
-    directory = lab.farm.state.directory
-    return {
-        name: (dict(server.state.iis.own_values()), directory.outlook_anywhere[name].ssl_offloading)
-        for name, server in lab.farm.servers.items()
-    }
-
-
-def spawn(lab: Lab, state: Path, *words: str) -> subprocess.Popen[str]:
-    """The real command in a process of its own."""
-    environ = dict(os.environ) | {"LBSYNC_CONFIG": str(lab.config), "LBSYNC_STATE": str(state), "NO_COLOR": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "lbsync", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ,
-    )  # fmt: skip
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> list[str]:
-    """Its lines up to the first one with these words; fails when it ends without."""
-    seen: list[str] = []
-    stream = process.stdout
-    assert stream is not None
-    for line in stream:
-        seen.append(line)
-        if words in line:
-            return seen
-    pytest.fail(f"{words!r} never came: {''.join(seen)}")
 
 
 def test_there_and_back(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
