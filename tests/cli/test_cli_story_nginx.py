@@ -17,7 +17,7 @@ from lbsync.lab.configfile import ConfigOptions
 from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
 from lbsync.testing.nginx import RunningNginx
-from tests.cli.telling import own_values, read_until, spawn
+from tests.cli.story import own_values, read_until, spawn
 from tests.rollout.fronts import Kind, NginxFront
 
 Lbsync = Callable[..., Any]
