@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lbsync.errors import Unreachable
+from lbsync.kit.handshake import NO_CONNECTION
 from lbsync.kit.host import Host
+from lbsync.kit.stream import NO_ANSWER
 from lbsync.model import Mode
 from lbsync.services import Service
 from lbsync.target import BalancerSpec
@@ -21,6 +23,9 @@ from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import answer_of
 
 _STATUS_S = 5.0
+_OTHER_KIND_S = 2.0
+"""How long a status listener may be silent before it is asked in the other way."""
+_REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 _MOST_STATUS = 65536
 
 
@@ -33,6 +38,9 @@ class Device:
         self.host = host
         self.home = Layout.of(settings)
         self.main = main_file(settings)
+        # A status listener of a stream answers at once and would reset a client that sends something; one of http waits for a
+        # request. While the setting and what runs differ, the other kind is there.
+        self._ways = (b"", _REQUEST) if settings.proxy == "stream" else (_REQUEST, b"")
 
     def running(self) -> Running | None:
         """What the workers run of ours; ``None`` where our status listener does not answer, since nothing of ours runs.
@@ -40,16 +48,32 @@ class Device:
         Raises TargetError where the host itself cannot be asked.
         """
         try:
-            with self.host.connect("127.0.0.1", self.settings.status_port, _STATUS_S) as stream:
-                if self.settings.proxy == "http":
-                    stream.send(b"GET / HTTP/1.0\r\n\r\n")
-                said = bytearray()
-                while len(said) < _MOST_STATUS and (part := stream.receive(4096)):
-                    said += part
+            return self._asked_either_way()
         except Unreachable as error:
-            if error.code == "no_connection":
+            if error.code == NO_CONNECTION:
                 return None
             raise
+
+    def _asked_either_way(self) -> Running | None:
+        first, other = self._ways
+        try:
+            found = self._asked(first, _OTHER_KIND_S)
+        except Unreachable as error:
+            if error.code != NO_ANSWER:
+                raise
+            found = None
+        if found is None and (found := self._asked(other, _STATUS_S)) is not None:
+            self._ways = (other, first)
+        return found
+
+    def _asked(self, request: bytes, timeout_s: float) -> Running | None:
+        """What the status listener says to this; ``None`` for what is not ours."""
+        said = bytearray()
+        with self.host.connect("127.0.0.1", self.settings.status_port, timeout_s) as stream:
+            if request:
+                stream.send(request)
+            while len(said) < _MOST_STATUS and (part := stream.receive(4096)):
+                said += part
         found = answer_of(said.decode(errors="replace"))
         return Running(*found) if found is not None else None
 
@@ -57,7 +81,12 @@ class Device:
         """Everything at once; an NGINX that does not run is a value. Raises TargetError where the host cannot be asked."""
         disk = read_disk(self.host, self.home)  # first: where the host is out of reach this says so
         view = read_host(self.host, self.settings, self.home)
-        running = self.running() if view.master is not None else None
+        try:
+            running = self.running() if view.master is not None else None
+        except Unreachable as error:
+            if error.code != NO_ANSWER or disk.state(self.main) is not None:
+                raise
+            running = None  # nothing of ours is there: it is somebody else who listens and says nothing
         if running is None:
             return Seen(disk, view, None)
         return Seen(disk, view, running, self.health(), self.connections())

@@ -28,8 +28,8 @@ class Disk:
     marker: str | None
 
     def state(self, main: str) -> NginxState | None:
-        """The state of the file that carries the listener."""
-        return state_of(self.files.get(main))
+        """The state of the file that carries the listener: ``main``, or the other one while the setting and the disk differ."""
+        return state_of(self.files.get(main)) or next(filter(None, map(state_of, self.files.values())), None)
 
     @property
     def structure(self) -> str | None:

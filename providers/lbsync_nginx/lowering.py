@@ -142,7 +142,8 @@ class Lowering(BalancerLowering):
                 'proxy = "stream" has one mode for all services, since no path is seen',
                 where=self.spec.name,
                 state="nothing was changed",
-                remedy='give all services one mode, or set proxy = "http" where clients need no NTLM',
+                remedy='give all services one mode (where they have several now, bridge them all first), or set proxy = "http" '
+                "where clients need no NTLM",
             )
 
     def _places(self) -> str:
