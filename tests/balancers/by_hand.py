@@ -104,15 +104,15 @@ class ServerByHand:
 
     def _receive(self, scheme: str, connection: socket.socket) -> None:
         connection.settimeout(_PATIENCE_S)
-        try:
-            peer = Peer(self._context.wrap_socket(connection, server_side=True) if scheme == "https" else connection)
+        with suppress(OSError):  # a balancer that hangs up
+            if scheme == "https":
+                connection = self._context.wrap_socket(connection, server_side=True)
+            peer = Peer(connection)
             if not peer.asks_for_health():
                 self._came[scheme].put(peer)
                 return
             peer.send(_HEALTHY)
-            peer.close()
-        except OSError:  # a balancer that only looks whether somebody listens
-            connection.close()
+        connection.close()
 
     def __enter__(self) -> Self:
         for scheme in self._listeners:

@@ -196,8 +196,7 @@ class Routing:
         assert sorted(offloaded.plain()) == ["/ews/x", "/owa/"]
 
     @pytest.mark.parametrize(
-        "host",
-        ["mail.contoso.test:80", "other.test", "owa", "x@mail.contoso.test", "127.0.0.1", "localhost", "lbsync-status"],
+        "host", ["mail.contoso.test:80", "other.test", "owa", "127.0.0.1", "localhost", "lbsync-status"]
     )
     def test_the_name_asked_for_changes_no_routing(self, offloaded: Bench, host: str) -> None:
         """Whatever Host says, a path goes where it goes."""

@@ -20,6 +20,8 @@ from tests.balancers.by_hand import ServerByHand
 
 __all__ = ["authority", "leaves"]
 
+pytest.register_assert_rewrite("tests.balancers.routing", "tests.balancers.streaming")
+
 
 class HaproxyBench(Bench):
     """A bench whose balancer is an HAProxy."""

@@ -24,6 +24,8 @@ from tests.balancers.by_hand import ServerByHand
 
 __all__ = ["authority", "leaves"]
 
+pytest.register_assert_rewrite("tests.balancers.routing", "tests.balancers.streaming")
+
 MRS = "mrs.contoso.test"
 HTTP: dict[str, object] = {"proxy": "http", "ntlm": "unused"}
 VARIABLE: dict[str, object] = {"certificate_form": "variable", "group": grp.getgrgid(os.getgid()).gr_name}
