@@ -6,6 +6,7 @@ of the stream and of the http block at once fails only when a reload binds it, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -15,11 +16,16 @@ from lbsync_nginx.dump import Directive
 
 Module = Literal["http", "stream"]
 _PLAIN_PORT = 80
+_PORTS = re.compile(r"([0-9]+)(?:-([0-9]+))?\Z")
+_UDP = frozenset({"udp", "quic"})
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """One address and port of one server block. ``names`` are in lower case; stream servers have none."""
+    """One address and port of one server block, or a range of ports up to ``last``; 0 for none.
+
+    ``names`` are in lower case; stream servers have none.
+    """
 
     module: Module
     address: str
@@ -28,11 +34,12 @@ class Listen:
     names: tuple[str, ...] = ()
     http2: bool = False
     where: str = ""
+    last: int = 0
 
     @property
     def at(self) -> Endpoint:
         """As an endpoint."""
-        return Endpoint(self.address, self.port, self.port, self.where)
+        return Endpoint(self.address, self.port, max(self.port, self.last), self.where)
 
 
 def listens_of(tree: Iterable[Directive]) -> tuple[Listen, ...]:
@@ -55,31 +62,34 @@ def _server(module: Module, server: Directive, block: tuple[Directive, ...]) -> 
         yield Listen("http", "*", _PLAIN_PORT, tls=False, names=names, where=server.where)
     for line in lines:
         place = _place(line.args[0])
-        if place is None:
-            continue
         options = frozenset(line.args[1:])
+        if place is None or options & _UDP:
+            continue
+        address, first, last = place
         yield Listen(
             module,
-            *place,
+            address,
+            first,
             tls="ssl" in options or any(one.name == "ssl" and one.args == ("on",) for one in block),
             names=names,
             http2="http2" in options,
             where=line.where,
+            last=last,
         )
 
 
-def _place(word: str) -> tuple[str, int] | None:
+def _place(word: str) -> tuple[str, int, int] | None:
+    """Address and first and last port; ``None`` for a socket with a path, and for what is no place."""
     if word.startswith("unix:"):
         return None
-    if word.isdigit():
-        return "*", int(word)
-    address, colon, port = word.rpartition(":")
-    if word.endswith("]") or not colon:
-        address, port = word, str(_PLAIN_PORT)
-    if not port.isdigit():
+    address, colon, ports = word.rpartition(":")
+    if word.endswith("]") or (not colon and not _PORTS.match(word)):
+        address, ports = word, str(_PLAIN_PORT)
+    found = _PORTS.match(ports)
+    if found is None:
         return None
     address = address.strip("[]")
-    return ("*" if address in ANY else address, int(port))
+    return ("*" if address in ANY else address, int(found[1]), int(found[2] or found[1]))
 
 
 def conflicts(ours: Iterable[Listen], theirs: Iterable[Listen], file: str) -> Iterator[str]:
@@ -87,7 +97,7 @@ def conflicts(ours: Iterable[Listen], theirs: Iterable[Listen], file: str) -> It
     others = tuple(theirs)
     for own in ours:
         for other in others:
-            if own.at.clashes(other.address, other.port):
+            if other.at.clashes(own.address, own.port):
                 yield from _conflict(own, other, file)
 
 
@@ -121,5 +131,5 @@ def speaks_http2(ours: Iterable[Listen], theirs: Iterable[Listen]) -> Iterator[L
     """Listeners of theirs that bring HTTP/2 to an address of ours: before 1.25.1 it is the address's, not the server's."""
     wanted = [own for own in ours if own.tls]
     for other in theirs:
-        if other.http2 and any(own.at.clashes(other.address, other.port) for own in wanted):
+        if other.http2 and any(other.at.clashes(own.address, own.port) for own in wanted):
             yield other

@@ -70,20 +70,18 @@ def state_of(text: str | None) -> NginxState | None:
 
 def with_state(text: str, state: NginxState) -> str:
     """The same text in another state. Lines without a mark stay as they are."""
-    offloads = Mode.OFFLOAD in state.modes.values()
+    offloaded = {service.value for service, mode in state.modes.items() if mode is Mode.OFFLOAD}
 
     def route(found: re.Match[str]) -> str:
-        service = Service(found[1])
-        plain = state.modes.get(service) is Mode.OFFLOAD
-        return f"{f'http://{PLAIN}' if plain else f'https://{TLS}'}; # mode {service}"
+        return f"{f'http://{PLAIN}' if found[1] in offloaded else f'https://{TLS}'}; # mode {found[1]}"
 
     def member(found: re.Match[str]) -> str:
         return f"{found[1]}{' down' if found[2] in state.down else ''}; # member {found[2]}"
 
     text = _ROUTE.sub(route, text)
     text = _MEMBER.sub(member, text)
-    text = _PASS.sub(f"proxy_pass {PLAIN if offloads else TLS}; # listener", text)
-    text = _SSL.sub(f"proxy_ssl {'off' if offloads else 'on'}; # listener", text)
+    text = _PASS.sub(f"proxy_pass {PLAIN if offloaded else TLS}; # listener", text)
+    text = _SSL.sub(f"proxy_ssl {'off' if offloaded else 'on'}; # listener", text)
     if state.leaf is not None:
         text = _LEAF.sub(f"/{state.leaf}.pem; # leaf", text)
     return _STATUS.sub(lambda found: f"{found['before']}{state.json_text}{found['after']}", text)
