@@ -1,4 +1,4 @@
-"""Run the bench: python -m bench [--quick] [--without-ansible] [--only facts|rollout|startup]."""
+"""Run the bench: python -m bench [--quick] [--without-ansible] [--only facts|rollout|nginx|startup]."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer: minutes become half a minute")
     parser.add_argument("--without-ansible", action="store_true", help="do not install and run Ansible")
-    parser.add_argument("--only", choices=["facts", "rollout", "startup"])
+    parser.add_argument("--only", choices=["facts", "rollout", "nginx", "startup"])
     arguments = parser.parse_args()
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs. Figures of this machine and this run: read the ratios."
@@ -29,6 +29,9 @@ def main() -> None:
             facts.report(Path(folder) / "answer", quick=arguments.quick, ansible=not arguments.without_ansible)
     if arguments.only in {None, "rollout"}:
         rollout.report(quick=arguments.quick)
+    if arguments.only in {None, "nginx"}:
+        sys.stdout.flush()
+        subprocess.run([sys.executable, "-m", "bench.nginx", *(["--quick"] if arguments.quick else [])], check=True)
     if arguments.only in {None, "startup"}:
         startup.report(quick=arguments.quick)
 
