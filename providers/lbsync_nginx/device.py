@@ -57,25 +57,27 @@ class Device:
     def _asked_either_way(self) -> Running | None:
         first, other = self._ways
         try:
-            found = self._asked(first, _OTHER_KIND_S)
+            said = self._asked(first, _OTHER_KIND_S)
         except Unreachable as error:
             if error.code != NO_ANSWER:
                 raise
-            found = None
-        if found is None and (found := self._asked(other, _STATUS_S)) is not None:
+            said = ""
+        if said:
+            return _running(said)
+        found = _running(self._asked(other, _STATUS_S))
+        if found is not None:
             self._ways = (other, first)
         return found
 
-    def _asked(self, request: bytes, timeout_s: float) -> Running | None:
-        """What the status listener says to this; ``None`` for what is not ours."""
+    def _asked(self, request: bytes, timeout_s: float) -> str:
+        """What the status listener says to this."""
         said = bytearray()
         with self.host.connect("127.0.0.1", self.settings.status_port, timeout_s) as stream:
             if request:
                 stream.send(request)
             while len(said) < _MOST_STATUS and (part := stream.receive(4096)):
                 said += part
-        found = answer_of(said.decode(errors="replace"))
-        return Running(*found) if found is not None else None
+        return said.decode(errors="replace")
 
     def see(self) -> Seen:
         """Everything at once; an NGINX that does not run is a value. Raises TargetError where the host cannot be asked."""
@@ -105,3 +107,8 @@ class Device:
     def addresses(self, name: str) -> tuple[str, ...]:
         """The addresses a member's name has on NGINX's host. Raises TargetError."""
         return addresses_of(self.host, name)
+
+
+def _running(said: str) -> Running | None:
+    found = answer_of(said)
+    return Running(*found) if found is not None else None

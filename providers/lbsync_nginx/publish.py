@@ -156,18 +156,22 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
                 remedy="see NGINX's error log, correct what it names, and reload NGINX",
                 code="half_live",
             ) from error
+        runs = "" if error.code == NOT_RUNNING else ", and NGINX runs them"
         raise Rejected(
             error.message,
             where=error.where,
-            state="the files are as they were, and NGINX runs them",
+            state=f"the files are as they were{runs}",
             remedy=error.remedy,
             code=error.code,
         ) from error
 
 
 def _back_again(device: Device, log: str | None, was: Proof, error: TargetError) -> str:
-    """Have NGINX run what it ran before; empty when it does. A reload that failed has changed nothing, so none is needed."""
-    if error.code == RELOAD_FAILED and _shows(device, was):
+    """Have NGINX run what it ran before; empty when it does. A reload that failed has changed nothing, so none is needed.
+
+    Nor where NGINX does not run: whoever starts it loads what is there.
+    """
+    if error.code == NOT_RUNNING or (error.code == RELOAD_FAILED and _shows(device, was)):
         return ""
     return quietly_back(device, log, was)
 
