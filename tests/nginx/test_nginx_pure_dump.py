@@ -95,6 +95,7 @@ def test_directives_are_told_with_their_places() -> None:
         ("content_by_lua_block { x = '}' }", ["content_by_lua_block  x = '}'"]),
         ("", []),
         ("# nothing", []),
+        ("a; b c", ["a", "b"]),
     ],
 )
 def test_quotes_and_comments_hide_what_they_hold(text: str, wanted: list[str]) -> None:
@@ -183,8 +184,7 @@ def test_what_nginx_prints_is_read(bench: NginxBench) -> None:
     (bench.nginx.http_file.parent / "theirs.conf").write_text(
         "server { listen 127.0.0.1:1; server_name theirs.test; }\n"
     )
-    done = LocalHost().run(tested.test_command(NginxSettings.model_validate(bench.settings)))
-    found = tested.parse_test(done, NginxSettings.model_validate(bench.settings))
+    found = tested.read_test(LocalHost(), NginxSettings.model_validate(bench.settings))
     assert (found.passed, found.errors) == (True, ())
     assert set(found.dump.files) == {str(bench.nginx.main), str(bench.nginx.http_file.parent / "theirs.conf")}
     tree, includes = tree_of(found.dump)
@@ -198,12 +198,12 @@ def test_what_nginx_refuses_is_read(bench: NginxBench) -> None:
     theirs = bench.nginx.http_file.parent / "theirs.conf"
     settings = NginxSettings.model_validate(bench.settings)
     theirs.write_text("server { listen 127.0.0.1:1; no_such_word; }\n")
-    found = tested.parse_test(LocalHost().run(tested.test_command(settings)), settings)
+    found = tested.read_test(LocalHost(), settings)
     assert found.passed is False
     assert any("no_such_word" in words for words in found.errors)
     twice = "server { listen 127.0.0.1:1; server_name a.test; }\n"
     theirs.write_text(twice * 2)
-    found = tested.parse_test(LocalHost().run(tested.test_command(settings)), settings)
+    found = tested.read_test(LocalHost(), settings)
     assert found.passed is True
     (warning,) = found.warnings
     assert warning.startswith('conflicting server name "a.test"')

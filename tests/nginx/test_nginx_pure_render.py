@@ -166,6 +166,16 @@ def test_a_service_without_its_own_mode_is_bridged() -> None:
     assert "# mode mrsproxy" not in text
 
 
+def test_only_published_services_have_a_route() -> None:
+    """MRSProxy's path leads nowhere where it is not published, as EWS would have it else; the root is OWA's."""
+    text = render(SPEC.model_copy(update={"services": (Service.EWS,)}), HTTP, OLD)[HTTP_FILE] or ""
+    assert '"~*^1 /ews(?:/|$)" ews;' in text
+    assert '"~*^1 /ews/mrsproxy\\.svc(?:/|$)" "";' in text
+    assert "owa" not in text
+    assert '"~^root " owa;' in text_of(HTTP)
+    assert '"~*^1 /ews/mrsproxy\\.svc(?:/|$)" mrsproxy;' in text_of(HTTP)
+
+
 def test_a_leaf_is_named_only_where_it_is_read_from_the_text() -> None:
     """With certificates by variable the link decides; without a leaf the text names none that could exist."""
     state = NginxState(structure="", leaf=LEAF, modes=BRIDGED)
