@@ -29,10 +29,12 @@ from lbsync_nginx.disk import read_texts
 from lbsync_nginx.judge import judge
 from lbsync_nginx.layout import TEXT_FILES
 from lbsync_nginx.lowering import Lowering
+from lbsync_nginx.process import master_of, not_running
 from lbsync_nginx.publish import Content, write_files
 from lbsync_nginx.render import refuse_bad_names
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import NginxState, state_of
+from lbsync_nginx.tidy import tidy
 
 
 class NginxProvider:
@@ -98,9 +100,19 @@ class NginxProvider:
 
     def _both(self, part: Callable[[NginxState], JsonValue]) -> State:
         """Part of the state on the disk and of the one that runs; ``None`` where there is none."""
-        running = self._device.running()
+        running = self._running()
         disk = state_of(read_texts(self._device.host, self._device.home)[self._device.main])
-        return {"disk": part(disk) if disk else None, "running": part(running.state) if running else None}
+        return {"disk": part(disk) if disk else None, "running": part(running) if running else None}
+
+    def _running(self) -> NginxState | None:
+        """What runs of ours. Raises Unreachable where NGINX is stopped: that is no change of somebody's to our state."""
+        device = self._device
+        running = device.running()
+        if running is not None:
+            return running.state
+        if master_of(device.host, device.settings) is None:
+            raise not_running(device.settings)
+        return None
 
     def _files_state(self) -> State:
         device = self._device
@@ -108,11 +120,11 @@ class NginxProvider:
         digests: dict[str, JsonValue] = {
             name: None if text is None else hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()
         }
-        running = device.running()
+        running = self._running()
         return {
             "files": digests,
             "link": leaf_of(device.host.read_link(device.home.live)),
-            "loaded": running.state.model_dump(mode="json") if running else None,
+            "loaded": running.model_dump(mode="json") if running else None,
         }
 
     def perform(self, action: Action, materials: MaterialSource) -> Receipt:
@@ -141,8 +153,10 @@ class NginxProvider:
             case "cut-sessions":
                 receipt = effects.cut_sessions(device, str(args["server"]), seconds(args["wait_s"]))
             case "mark":
+                tidy(device.host, device.home)
                 receipt = leave_marker(device.host, device.home.marker, str(args["marker"]))
             case "unmark":
+                tidy(device.host, device.home)
                 receipt = remove_marker(device.host, device.home.marker, str(args["marker"]))
             case other:
                 raise ValueError(f"no such action: {other}")
