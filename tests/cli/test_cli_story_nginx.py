@@ -266,6 +266,38 @@ def test_a_way_back_days_later_keeps_what_others_did_since(lab: Lab, lbsync: Lbs
     assert everything(lab) == before
 
 
+def test_a_way_back_waits_for_an_nginx_that_is_down(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
+    """A stopped NGINX is no foreign change: the rollback says what is wrong, and goes on once it is started again."""
+    before = everything(lab)
+    assert lbsync("apply", "--yes", "--no-canary").code == ExitCode.OK
+    nginx_of(lab).stop()
+    process = spawn(lab, tmp_path / "state", "rollback", "--no-canary")
+    try:
+        read_until(process, "NGINX does not run")
+        nginx_of(lab).start()
+        rest = process.communicate(timeout=120)[0]
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == ExitCode.OK, rest
+    assert everything(lab) == before
+
+
+def test_a_way_back_that_others_files_hinder_is_finished_later(lab: Lab, lbsync: Lbsync) -> None:
+    """NGINX would not load what the administrator has on the disk: the rollback stops there, names it, and carries on later."""
+    before = everything(lab)
+    assert lbsync("apply", "--yes", "--no-canary").code == ExitCode.OK
+    running = everything(lab)[2]
+    edit(lab, "access_log off;", "access_log off;\n    nonsense on;")
+    told = lbsync("rollback", "--no-canary")
+    assert told.code == ExitCode.NOT_TAKEN_BACK
+    assert 'unknown directive "nonsense"' in told.err
+    assert everything(lab)[2] == running
+    edit(lab, "\n    nonsense on;", "")
+    assert lbsync("rollback", "--no-canary").code == ExitCode.OK
+    assert everything(lab) == before
+
+
 def test_a_killed_apply_is_carried_on(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """The process died half-way: nothing else may begin, resume does the rest, and all of it can be taken back."""
     before = everything(lab)
