@@ -22,6 +22,7 @@ from lbsync_nginx.device import Device
 from lbsync_nginx.live import Proof, prove, serves
 from lbsync_nginx.publish import Basis, change_state
 from lbsync_nginx.reloading import LogMark
+from lbsync_nginx.tidy import tidy
 
 _CUT_S = 10.0
 
@@ -56,6 +57,7 @@ def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Recei
 
 
 def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
+    tidy(device.host, device.home)
     path = device.home.certificate(leaf)
     held_pem(device.host.read_files([path])[0], path, leaf)
     running = device.running()

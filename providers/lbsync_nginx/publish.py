@@ -26,6 +26,7 @@ from lbsync_nginx.reloading import RELOAD_FAILED
 from lbsync_nginx.render import moved
 from lbsync_nginx.state import NO_LEAF, NginxState, state_of
 from lbsync_nginx.tested import Tested, parse_test, read_test, refuse_untested, test_command
+from lbsync_nginx.tidy import half_written, remove, tidy
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def write_files(device: Device, wanted: Content, basis: Basis) -> Receipt:
     """
     proof = proof_of(device, wanted)
     link = leaf_of(device.host.read_link(device.home.live))
+    if {link, wanted.link} != {None}:
+        tidy(device.host, device.home)  # a look at a link half made would follow it
     before = Content(_ready(device, proof.leaf), link)
     if before == wanted and _shows(device, proof):
         return Receipt(summary="NGINX runs these files already")
@@ -101,10 +104,14 @@ def change_state(
 def _ready(device: Device, leaf: Fingerprint | None) -> dict[str, str | None]:
     """Our files as they are, in one look, fit to be replaced, with the certificate that shall be served in its place.
 
-    Raises Rejected (``edited``, ``not_installed``), TargetError.
+    What a killed run left half-written is seen in the same look, and removed. Raises Rejected (``edited``, ``not_installed``),
+    TargetError.
     """
-    paths = [device.home.file(name) for name in TEXT_FILES]
-    found = device.host.read_files(paths if leaf is None else [*paths, device.home.certificate(leaf)])
+    paths, half = [device.home.file(name) for name in TEXT_FILES], half_written(device.home)
+    certificate = () if leaf is None else (device.home.certificate(leaf),)
+    found = device.host.read_files([*paths, *half, *certificate])
+    if left := [path for path, data in zip(half, found[len(paths) :], strict=False) if data is not None]:
+        remove(device.host, left)
     files = {
         name: None if data is None else data.decode(errors="replace")
         for name, data in zip(TEXT_FILES, found, strict=False)
