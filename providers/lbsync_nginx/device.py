@@ -14,10 +14,11 @@ from lbsync.kit.stream import NO_ANSWER
 from lbsync.model import Mode
 from lbsync.services import Service
 from lbsync.target import BalancerSpec
-from lbsync_nginx.disk import read_disk
+from lbsync_nginx.disk import read_disk, read_texts
 from lbsync_nginx.health import addresses_of, ask_health, connections_of
 from lbsync_nginx.host_view import read_host
 from lbsync_nginx.layout import Layout, main_file
+from lbsync_nginx.places import placed_by
 from lbsync_nginx.seen import Health, Running, Seen
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import answer_of
@@ -47,12 +48,23 @@ class Device:
 
         Raises TargetError where the host itself cannot be asked.
         """
+        silent: Unreachable | None = None
         try:
-            return self._asked_either_way()
+            found = self._asked_either_way()
         except Unreachable as error:
-            if error.code == NO_CONNECTION:
-                return None
-            raise
+            if error.code not in {NO_CONNECTION, NO_ANSWER}:
+                raise
+            found, silent = None, error if error.code == NO_ANSWER else None
+        if found is None and (there := self.as_on_disk()) is not self:
+            return there.running()
+        if silent is not None:
+            raise silent
+        return found
+
+    def as_on_disk(self) -> Device:
+        """The same NGINX where our files have it listen: itself, unless the settings changed since. Raises TargetError."""
+        settings = placed_by(read_texts(self.host, self.home), self.settings)
+        return self if settings is self.settings else Device(self.spec, settings, self.host)
 
     def _asked_either_way(self) -> Running | None:
         first, other = self._ways

@@ -80,7 +80,14 @@ def _handshakes(device: Device, leaf: Fingerprint) -> str:
 
 
 def serves(device: Device, leaf: Fingerprint) -> str:
-    """Empty when one full handshake served ``leaf``; else what it met."""
+    """Empty when one full handshake served ``leaf``, where the settings or else our files have NGINX listen; else what it met."""
+    problem = _serves(device, leaf)
+    if problem and (there := device.as_on_disk()) is not device:
+        return _serves(there, leaf)
+    return problem
+
+
+def _serves(device: Device, leaf: Fingerprint) -> str:
     settings, host = device.settings, device.spec.hosts[0]
     try:
         served = handshake(settings.probe, settings.https_port, host, ca_pem=None, timeout_s=_HANDSHAKE_S)

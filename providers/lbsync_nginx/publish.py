@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lbsync.errors import Rejected, TargetError, Unreachable
+from lbsync.errors import Denied, Rejected, TargetError, Unreachable
 from lbsync.kit.pem_files import held_pem, leaf_of, pem_name
 from lbsync.kit.seal import refuse_edited
 from lbsync.model import Receipt
@@ -57,8 +57,6 @@ def write_files(device: Device, wanted: Content, basis: Basis) -> Receipt:
     """
     proof = proof_of(device, wanted)
     link = leaf_of(device.host.read_link(device.home.live))
-    if {link, wanted.link} != {None}:
-        tidy(device.host, device.home)  # a look at a link half made would follow it
     before = Content(_ready(device, proof.leaf), link)
     if before == wanted and _shows(device, proof):
         return Receipt(summary="NGINX runs these files already")
@@ -107,6 +105,8 @@ def _ready(device: Device, leaf: Fingerprint | None) -> dict[str, str | None]:
     What a killed run left half-written is seen in the same look, and removed. Raises Rejected (``edited``, ``not_installed``),
     TargetError.
     """
+    if device.settings.certificate_form == "variable":
+        tidy(device.host, device.home)  # a look at a link half made would follow it
     paths, half = [device.home.file(name) for name in TEXT_FILES], half_written(device.home)
     certificate = () if leaf is None else (device.home.certificate(leaf),)
     found = device.host.read_files([*paths, *half, *certificate])
@@ -154,8 +154,8 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
     except TargetError as error:
         if isinstance(error, Unreachable) and error.code != NOT_RUNNING:
             raise  # the host is out of reach: nothing can be put back now, and trying again carries on from here
-        _put_back(device, before, error)
-        if reloaded and (left := _back_again(device, log, was, error)):
+        _put_back(device, before, wanted, error)
+        if reloaded and (left := _back_again(device.as_on_disk(), log, was, error)):
             raise Rejected(
                 f"{error.message}; the files were put back, but {left}",
                 where=error.where,
@@ -164,7 +164,8 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
                 code="half_live",
             ) from error
         runs = "" if error.code == NOT_RUNNING else ", and NGINX runs them"
-        raise Rejected(
+        kind = Denied if isinstance(error, Denied) else Rejected
+        raise kind(
             error.message,
             where=error.where,
             state=f"the files are as they were{runs}",
@@ -198,7 +199,8 @@ def _place_and_test(device: Device, before: Content, wanted: Content) -> Tested:
 
 def _judge(device: Device, tested: Tested, wanted: Content, basis: Basis) -> None:
     """Raises Rejected where what NGINX would load must not be loaded."""
-    refuse_untested(tested, device.home, basis.warnings)
+    known = basis.warnings if basis.foreign is not None else frozenset(tested.warnings)  # of going back: others' by now
+    refuse_untested(tested, device.home, known)
     ours = {name: device.home.file(name) for name in TEXT_FILES}
     if basis.foreign is not None and tested.dump.digest(ours.values()) != basis.foreign:
         raise Rejected(
@@ -244,11 +246,12 @@ def _write(device: Device, name: str, text: str) -> None:
     device.host.write_file(device.home.file(name), text.encode(), mode=None, owner=owner, group=group)
 
 
-def _put_back(device: Device, before: Content, cause: TargetError) -> None:
-    """Restore the files after a failure, whatever was placed."""
+def _put_back(device: Device, before: Content, wanted: Content, cause: TargetError) -> None:
+    """Restore the files after a failure, whatever was placed of ``wanted``."""
     try:
-        now = Content(read_texts(device.host, device.home), leaf_of(device.host.read_link(device.home.live)))
-        _place(device, now, before)
+        moved_link = before.link != wanted.link
+        link = leaf_of(device.host.read_link(device.home.live)) if moved_link else before.link
+        _place(device, Content(read_texts(device.host, device.home), link), before)
     except TargetError as error:
         raise Rejected(
             f"{cause.message}; and putting the files back failed: {error.message}",
