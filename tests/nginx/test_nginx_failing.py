@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,16 @@ from lbsync.changes import Change, Drain, InstallCertificate, Mark, Publish, Swi
 from lbsync.errors import Rejected
 from lbsync.model import Mode
 from lbsync.services import Service
+from lbsync.target import Provider
 from lbsync.testing.haproxy import free_port
+from lbsync_certs import Bundle
 from tests.balancers.bench import BRIDGED, HOSTS, wait_true
 from tests.nginx.acts import ALL, by_reload, every_way, everything, flip, perform, seen_by, step_of
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
 
 @contextmanager
-def all_as_before(bench: NginxBench) -> Iterator[None]:
+def all_as_before(bench: NginxBench) -> Generator[None]:
     """Within it nothing of ours changes, no worker is replaced, and the certificate served stays."""
     before, workers, served = everything(bench), bench.nginx.workers, bench.served()
     yield
@@ -369,3 +371,51 @@ def test_what_a_killed_run_left_is_removed_by_the_way_back(
             (step,) = provider.lower(change, seen)
             perform(bench, provider, step.undo)
             assert everything(bench) == before
+
+
+def key_of(bundle: Bundle) -> bytes:
+    """The last block of a PEM file of ours."""
+    return b"-----BEGIN" + bundle.pem().rpartition(b"-----BEGIN")[2]
+
+
+@every_way
+def test_nothing_said_holds_a_key_or_quotes_the_administrators_files(
+    make_bench: Callable[..., NginxBench], settings: dict[str, object]
+) -> None:
+    """Facts, steps, receipts and states of a rollout, and the errors of changes that fail, a broken pair's among them."""
+    bench = make_bench(settings, extra_main="# hunter2", extra_http='map $host $theirs { default "hunter2"; }')
+    bench.settings["reload_timeout_s"] = 0.5
+    services = (Service.OWA,) if settings["proxy"] == "http" else ALL
+    first, second = bench.first.fingerprint, bench.second.fingerprint
+    said: list[str] = []
+
+    def hear(provider: Provider, change: Change) -> None:
+        said.append(seen_by(provider).model_dump_json())
+        step = step_of(provider, change)
+        said.append(step.model_dump_json())
+        try:
+            said.append(perform(bench, provider, step.do).model_dump_json())
+        except Rejected as error:
+            said.append(repr(vars(error)))
+        assert step.do is not None
+        said.append(repr(provider.read(step.do)))
+
+    with bench.open() as provider:
+        hear(provider, InstallCertificate(leaf=first))
+        hear(provider, Publish(leaf=first, modes=BRIDGED))
+        hear(provider, InstallCertificate(leaf=second))
+        pair = bench.nginx.owned / "certs" / f"{second}.pem"
+        pair.write_bytes(pair.read_bytes().replace(key_of(bench.second), key_of(bench.first)))
+        hear(provider, SwitchCertificate(before=first, after=second))
+        assert bench.served() == first
+        for wrong in ("no-such-directive on;", "}"):
+            theirs = bench.nginx.http_file.parent / "theirs.conf"
+            theirs.write_text(f"# hunter2\n{wrong}\n")
+            hear(provider, SwitchMode(services=services, before=Mode.BRIDGE, after=Mode.OFFLOAD))
+            theirs.unlink()
+    failed = [text for text in said if "remedy" in text and "code" in text]
+    assert len(failed) == 3
+    told = "\n".join(said)
+    assert "hunter2" not in told
+    assert "PRIVATE" not in told
+    assert not [line for line in key_of(bench.first).decode().splitlines()[1:-1] if line in told]
