@@ -117,7 +117,8 @@ class _Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 300
-    disable_nagle_algorithm = True  # head and body are two writes: the second would wait for the first one's delayed ACK
+    # Head and body are two writes: the second would wait for the first one's delayed ACK.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         """Answer with what was asked, as JSON."""
