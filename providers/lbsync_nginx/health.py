@@ -21,11 +21,10 @@ from lbsync.services import SERVICES, Service
 from lbsync.target import BalancerSpec, Member
 from lbsync_nginx.seen import Health
 from lbsync_nginx.settings import NginxSettings
+from lbsync_nginx.tables import read_connections_to
 
 _AT_ONCE = 8
 _OK = 200
-_REMOTE = 2
-"""Column of a kernel table: number, local address, remote address."""
 
 
 def ask_health(
@@ -66,22 +65,15 @@ def connections_of(host: Host, spec: BalancerSpec) -> dict[tuple[str, Mode], int
 
     Raises TargetError where the kernel's tables cannot be read or a name does not resolve there.
     """
-    ports = {port for member in spec.members for port in (member.http_port, member.https_port)}
-    tables = [_rows_to(ports, table or b"") for table in host.read_files(["/proc/net/tcp", "/proc/net/tcp6"])]
+    table = read_connections_to(
+        host, (port for member in spec.members for port in (member.http_port, member.https_port))
+    )
     found: dict[tuple[str, Mode], int] = {}
     for member in spec.members:
         addresses = addresses_of(host, member.address)
         for mode, port in ((Mode.OFFLOAD, member.http_port), (Mode.BRIDGE, member.https_port)):
-            found[member.name, mode] = sum(established(tables, address, port) for address in addresses)
+            found[member.name, mode] = sum(established([table], address, port) for address in addresses)
     return found
-
-
-def _rows_to(ports: Iterable[int], table: bytes) -> str:
-    """A kernel table cut down to its title and the connections to some ports: a busy balancer has tens of thousands of rows."""
-    endings = {b"%04X" % port for port in ports}
-    title, *rows = table.splitlines() or [b""]
-    kept = (row for row in rows if len(words := row.split(None, 3)) > _REMOTE and words[_REMOTE][-4:] in endings)
-    return b"\n".join([title, *kept]).decode(errors="replace")
 
 
 def addresses_of(host: Host, name: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lbsync.errors import TargetError
-from lbsync.kit.endpoints import Endpoint, parse_listening
+from lbsync.kit.endpoints import Endpoint
 from lbsync.kit.host import Host
 from lbsync_nginx.dump import Directive, Include, tree_of
 from lbsync_nginx.errorlog import log_path
@@ -16,6 +16,7 @@ from lbsync_nginx.layout import HTTP, STREAM, Layout
 from lbsync_nginx.listens import Listen, listens_of
 from lbsync_nginx.process import Workers, master_of, replaced_since, workers_of
 from lbsync_nginx.settings import NginxSettings
+from lbsync_nginx.tables import read_listening
 from lbsync_nginx.tested import Program, Tested, read_program, read_test
 
 _CLOCK_S = 2.0
@@ -53,8 +54,7 @@ class HostView:
 def read_host(host: Host, settings: NginxSettings, home: Layout) -> HostView:
     """Look around. Raises TargetError where the host cannot be asked; what NGINX itself refuses is a value."""
     master = master_of(host, settings)
-    tables = host.read_files(["/proc/net/tcp", "/proc/net/tcp6"])
-    listening = parse_listening((table or b"").decode(errors="replace") for table in tables)
+    listening = read_listening(host)
     if host.stat(settings.nginx) is None:
         return HostView(None, None, master, listening=listening)
     program, tested = read_program(host, settings), read_test(host, settings)
