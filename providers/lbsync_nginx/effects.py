@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from lbsync.errors import Rejected, TargetError
 from lbsync.kit.answers import seconds
 from lbsync.kit.endpoints import endpoint
-from lbsync.kit.pem_files import PemFolder, held_pem, install_pem, leaf_of, pem_name, remove_pem
+from lbsync.kit.pem_files import PemFolder, held_pem, install_pem, leaf_digests, leaf_of, pem_name, remove_pem
 from lbsync.kit.waiting import wait_for
 from lbsync.model import Mode, Receipt
 from lbsync.services import Service
@@ -59,21 +59,15 @@ def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Recei
 def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
     tidy(device.host, device.home)
     path = device.home.certificate(leaf)
-    held_pem(device.host.read_files([path])[0], path, leaf)
-    running = device.running()
-    if running is None:
-        raise Rejected(
-            "NGINX does not run our listener",
-            where=device.home.live,
-            remedy="plan again: a publish is due",
-            code="not_loaded",
-        )
-    before = leaf_of(device.host.read_link(device.home.live))
+    wanted, live = device.host.read_files([path, device.home.live])
+    held_pem(wanted, path, leaf)
+    served = leaf_digests(live) if live is not None else None
+    before = served[0] if served is not None else None
     if before == leaf and not serves(device, leaf):
         return Receipt(summary="the certificate is served already", details={"file": path})
     device.host.symlink(pem_name(leaf), device.home.live)
     try:
-        prove(device, LogMark(None), Proof(running.state, leaf, only_leaf=True))
+        prove(device, LogMark(None), Proof(None, leaf, only_leaf=True))
     except TargetError:
         if before is not None:
             device.host.symlink(pem_name(before), device.home.live)

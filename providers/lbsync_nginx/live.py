@@ -102,7 +102,7 @@ def _not_live(device: Device, mark: LogMark, reason: str) -> Rejected:
     log = errors_since(device.host, mark)
     words = f" NGINX's error log: {'; '.join(log[-3:])}" if log else ""
     return Rejected(
-        f"NGINX was reloaded, but {reason}.{words}",
+        f"the change is not live: {reason}.{words}",
         where=device.spec.name,
         state="the new configuration may be live in part",
         remedy="see NGINX's error log",
