@@ -257,10 +257,20 @@ CLIMBING = [
 ]
 """ECP, and what Windows may take for it, where it is not published while OWA is."""
 
+AMBIGUOUS = [
+    "/powershell/..;/owa/",
+    "/powershell/.%2e;x/owa/",
+    "/powershell/;/../owa/",
+    "/powershell/.;/../owa/",
+    "/%70owershell/%2e%2e%20/owa/",
+    "/powershell/x%2f..%2f..%2fowa/",
+    "/powershell/%2e%2e%2Fowa/",
+]
+"""PowerShell for whoever takes ``..`` with something beside it for a name, OWA for whoever takes it for a step up."""
+
 _CLEAR = frozenset(string.ascii_letters + string.digits + "_@.,=+-")
 _U = re.compile(r"%u([0-9A-Fa-f]{4})")
 _HEX = re.compile(r"%([0-9A-Fa-f]{2})")
-_OVERLONG = re.compile(r"[\xc0\xc1][\x80-\xbf]")
 
 
 def named(target: str) -> str:
@@ -286,8 +296,7 @@ def readings(target: str) -> Iterator[tuple[str, ...]]:
     """The segments of a target, as whatever decodes it may see them: lower case, resolved, without what Windows drops."""
     for path in {target.partition("?")[0], re.split("[?#]", target, maxsplit=1)[0]}:
         once = _HEX.sub(_character, _U.sub(_character, path))
-        overlong = _OVERLONG.sub(lambda found: chr((ord(found[0][0]) & 1) << 6 | (ord(found[0][1]) & 0x3F)), once)
-        for text in {once, overlong, once.split("\0")[0]}:
+        for text in {once, once.split("\0")[0]}:
             for parameters in (False, True):
                 yield _resolved(text, parameters=parameters)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 
 from lbsync.services import SERVICES, Service
-from tests.balancers.paths import MRSPROXY, named
+from tests.balancers.paths import AMBIGUOUS, MRSPROXY, named
 from tests.balancers.routing import Routing
 from tests.balancers.streaming import Streaming
 from tests.haproxy.conftest import HaproxyBench
@@ -16,6 +18,17 @@ from tests.haproxy.conftest import HaproxyBench
 
 class TestRouting(Routing):
     """What holds of every balancer that routes by path; the fixture ``offloaded`` is conftest's."""
+
+    # Path parameters are dropped before dots are resolved: Windows resolves first, and takes `..;` for a name.
+    misreads: ClassVar[re.Pattern[str]] = re.compile(r"[/\\][. ]*;")
+
+
+@pytest.mark.xfail(
+    strict=True, reason="dots before a path parameter are taken for a step up; then take misreads away too"
+)
+def test_powershell_is_not_reached_where_dots_are_read_in_another_way(offloaded: HaproxyBench) -> None:
+    """What one takes for a step up and another for a name: the path is not OWA's for everybody, so it is nobody's."""
+    assert {target: offloaded.request(target).ends for target in AMBIGUOUS} == dict.fromkeys(AMBIGUOUS, "404")
 
 
 class TestStreaming(Streaming):
