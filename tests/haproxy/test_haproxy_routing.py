@@ -20,7 +20,7 @@ class TestRouting(Routing):
     """What holds of every balancer that routes by path; the fixture ``offloaded`` is conftest's."""
 
     # Path parameters are dropped before dots are resolved: Windows resolves first, and takes `..;` for a name.
-    misreads: ClassVar[re.Pattern[str]] = re.compile(r"[/\\][. ]*;")
+    misreads: ClassVar[re.Pattern[str] | None] = re.compile(r"[/\\][. ]*;")
 
 
 @pytest.mark.xfail(

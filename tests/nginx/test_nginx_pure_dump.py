@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from lbsync.errors import Rejected
+from lbsync.errors import Rejected, Unreachable
 from lbsync.kit.host import Completed
 from lbsync.kit.host_local import LocalHost
 from lbsync_nginx import tested
@@ -247,6 +248,14 @@ def test_a_log_is_read_for_what_failed() -> None:
     assert tested.emergencies("") == tested.errors_in("") == ()
 
 
+class Deaf(LocalHost):
+    """A host that takes no commands any more."""
+
+    def run(self, argv: Sequence[str], *, input: bytes | None = None, timeout_s: float = 60.0) -> Completed:  # noqa: A002
+        """As a connection that is gone has it."""
+        raise Unreachable("the connection is gone", where=self.name)
+
+
 def test_a_log_is_read_from_a_mark(tmp_path: Path) -> None:
     """What stood there before is not told again; no file is no news."""
     log = tmp_path / "error.log"
@@ -256,6 +265,7 @@ def test_a_log_is_read_from_a_mark(tmp_path: Path) -> None:
     assert errors_since(LocalHost(), LogMark(str(log), len(SAID))) == ()
     assert errors_since(LocalHost(), LogMark(None)) == ()
     assert errors_since(LocalHost(), LogMark(f"{tmp_path}/none.log")) == ()
+    assert errors_since(Deaf(), LogMark(str(log))) == ()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from lbsync_nginx import plugin
 from lbsync_nginx.layout import CA, Layout, main_file
 from lbsync_nginx.layout import HTTP as HTTP_FILE
 from lbsync_nginx.layout import STREAM as STREAM_FILE
+from lbsync_nginx.places import placed_by
 from lbsync_nginx.render import refuse_bad_names, render, structure_of
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import NO_LEAF, NginxState, state_of
@@ -264,3 +265,26 @@ def test_the_files_have_their_places() -> None:
         "/srv/lb/certs/live.pem",
         "/srv/lb/run-marker",
     )
+
+
+@every_way
+@pytest.mark.parametrize("address", ["192.0.2.20", "2001:db8::1", "*"])
+def test_where_our_listeners_are_is_read_from_our_files(way: NginxSettings, address: str) -> None:
+    """While the settings name another address or other ports, that is where NGINX still listens."""
+    before = NginxSettings.model_validate(
+        way.model_dump() | {"bind_address": address, "https_port": 8443, "status_port": 9, "inner_port": 10}
+    )
+    files = render(SPEC, before, OLD)
+    placed = placed_by(files, way)
+    assert (placed.bind_address, placed.https_port, placed.status_port) == (address, 8443, 9)
+    assert placed.model_copy(update=way.model_dump(include={"bind_address", "https_port", "status_port"})) == way
+    assert placed_by(files, before) is before
+
+
+@every_way
+def test_without_a_listener_of_ours_the_settings_say_where_it_is(way: NginxSettings) -> None:
+    """No file yet, the CA alone, or a text that was cut: nothing is guessed."""
+    files = render(SPEC, way, OLD)
+    text = files[main_file(way)] or ""
+    for other in ({}, dict.fromkeys(files), {CA: files[CA]}, {main_file(way): text.replace("listen ", "listens ")}):
+        assert placed_by(other, way) is way
