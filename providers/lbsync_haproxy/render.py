@@ -168,6 +168,11 @@ def _https(spec: BalancerSpec, settings: HaproxySettings, at: Layout) -> str:
         f"http-request set-var(txn.path) {_RESOLVED} unless {{ var(txn.canonical) -m bool }}",
         f"""http-request set-var(txn.pool) {lookup},'regsub("_offload$","_bridge")' unless {{ var(txn.canonical) -m bool }}""",
         f"{_NOT_FOUND} if !{{ var(txn.canonical) -m bool }} {{ var(txn.path) -m sub powershell }}",
+        "# What Windows would resolve in another way: dots or nothing before a parameter, more steps up than were taken here.",
+        f"{_NOT_FOUND} if !{{ var(txn.canonical) -m bool }} {{ path,url_dec -m reg '[/\\\\][. ]*;' }}",
+        f"{_NOT_FOUND} if !{{ var(txn.canonical) -m bool }} {{ var(txn.path) -m sub // }}",
+        "# And an encoded slash beside dots: one reader takes it for a step up, another for a name.",
+        f"{_NOT_FOUND} if {{ path,lower -m sub %2f }} {{ path,lower -m reg '(\\.|%2e)(\\.|%2e)' }}",
     ]
     if Service.OWA in spec.services:
         lines.append(f"http-request set-var(txn.pool) str({pool_name(Service.OWA, Mode.BRIDGE)}) if {{ path / }}")

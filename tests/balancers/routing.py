@@ -6,12 +6,10 @@ is published with every service in clear that may be, nothing recorded yet.
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import ClassVar
-from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -120,8 +118,6 @@ class Routing:
 
     refuses: ClassVar[Mapping[str, str]] = {}
     """Spellings of MRSProxy that this balancer answers itself, and how."""
-    misreads: ClassVar[re.Pattern[str] | None] = None
-    """What a decoded path holds that this balancer is known to read in another way than Windows: a fault to be mended."""
 
     @pytest.mark.parametrize(("target", "ends"), CANONICAL, ids=[named(target) for target, _ in CANONICAL])
     def test_a_canonical_path_follows_its_mode(self, offloaded: Bench, target: str, ends: str) -> None:
@@ -166,8 +162,7 @@ class Routing:
             ends = talk.ask(target).ends
             assert ends != "http" or may_be_in_clear(target)
             assert offloaded.plain() == ([target] if ends == "http" else [])
-            misread = self.misreads is not None and self.misreads.search(unquote(target)) is not None
-            if may_lead_to(target, "powershell") and not misread:
+            if may_lead_to(target, "powershell"):
                 assert offloaded.arrived == []
         talk.end()
 
