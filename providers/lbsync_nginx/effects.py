@@ -68,10 +68,17 @@ def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
     device.host.symlink(pem_name(leaf), device.home.live)
     try:
         prove(device, LogMark(None), Proof(None, leaf, only_leaf=True))
-    except TargetError:
-        if before is not None:
-            device.host.symlink(pem_name(before), device.home.live)
-        raise
+    except TargetError as error:
+        if before is None:
+            raise
+        device.host.symlink(pem_name(before), device.home.live)
+        raise Rejected(
+            error.message,
+            where=error.where,
+            state="the link is where it was, and with it the certificate served",
+            remedy=f"see NGINX's error log; its workers must be able to read the key, by the group {device.settings.group}",
+            code=error.code,
+        ) from error
     return Receipt(summary="switched the certificate without a reload", details={"file": path})
 
 

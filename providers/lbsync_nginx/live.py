@@ -21,6 +21,8 @@ from lbsync_nginx.state import NginxState
 
 HANDSHAKES = 10
 """So many in a row, over ``proof_s``: an old worker was seen to serve for 146 ms after a reload had returned."""
+BROKEN_S = 2.0
+"""A listener on which no handshake came to an end for so long, and ten in a row, is broken."""
 _HANDSHAKE_S = 10.0
 
 
@@ -63,39 +65,65 @@ def _runs(device: Device) -> NginxState | None:
 
 
 def _handshakes(device: Device, leaf: Fingerprint) -> str:
-    """Empty when enough full handshakes in a row served ``leaf`` within the time; else what the last one met."""
+    """Empty when enough full handshakes in a row served ``leaf`` within the time; else what the last one met.
+
+    Where another certificate is served the time is waited for, since that harms nobody. Where no handshake comes to an end it is
+    not: clients are turned away.
+    """
     deadline = time.monotonic() + device.settings.reload_timeout_s
     row, began, said = 0, time.monotonic(), ""
+    broken, broken_since = 0, time.monotonic()
     while True:
-        problem = serves(device, leaf)
-        if problem:
-            row, began, said = 0, time.monotonic(), problem
+        met = _met(device, leaf)
+        now = time.monotonic()
+        if met.problem:
+            row, began, said = 0, now, met.problem
         else:
             row += 1
-        if row >= HANDSHAKES and time.monotonic() - began >= device.settings.proof_s:
+        if met.tls:
+            broken, broken_since = 0, now
+        else:
+            broken += 1
+        if row >= HANDSHAKES and now - began >= device.settings.proof_s:
             return ""
-        if time.monotonic() >= deadline:
+        if now >= deadline or (broken >= HANDSHAKES and now - broken_since >= BROKEN_S):
             return said or "too few handshakes in the time"
         time.sleep(device.settings.proof_s / HANDSHAKES)
 
 
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """One full handshake: what was wrong with it (empty: nothing), and whether it came to an end."""
+
+    problem: str
+    tls: bool
+
+
 def serves(device: Device, leaf: Fingerprint) -> str:
-    """Empty when one full handshake served ``leaf``, where the settings or else our files have NGINX listen; else what it met."""
-    problem = _serves(device, leaf)
-    if problem and (there := device.as_on_disk()) is not device:
-        return _serves(there, leaf)
-    return problem
+    """Empty when one full handshake served ``leaf``; else what it met."""
+    return _met(device, leaf).problem
 
 
-def _serves(device: Device, leaf: Fingerprint) -> str:
+def _met(device: Device, leaf: Fingerprint) -> _Met:
+    """Where the settings have NGINX listen, or else our files."""
+    met = _met_at(device, leaf)
+    if met.problem and (there := device.as_on_disk()) is not device:
+        return _met_at(there, leaf)
+    return met
+
+
+def _met_at(device: Device, leaf: Fingerprint) -> _Met:
     settings, host = device.settings, device.spec.hosts[0]
+    place = f"{settings.probe}:{settings.https_port}"
     try:
         served = handshake(settings.probe, settings.https_port, host, ca_pem=None, timeout_s=_HANDSHAKE_S)
-    except (Unreachable, CertificateProblem) as error:
-        return f"{settings.probe}:{settings.https_port}: {error.message}"
+    except CertificateProblem as error:
+        return _Met(f"{place}: {error.message}", tls=True)
+    except Unreachable as error:
+        return _Met(f"{place}: {error.message}", tls=False)
     if served.fingerprint == leaf:
-        return ""
-    return f"{settings.probe}:{settings.https_port} serves certificate {served.fingerprint[:12]}, not {leaf[:12]}"
+        return _Met("", tls=True)
+    return _Met(f"{place} serves certificate {served.fingerprint[:12]}, not {leaf[:12]}", tls=True)
 
 
 def _not_live(device: Device, mark: LogMark, reason: str) -> Rejected:
