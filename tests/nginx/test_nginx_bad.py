@@ -42,10 +42,14 @@ def test_a_configuration_that_is_broken_already_is_told_in_nginxs_words(bench: N
 
 
 @pytest.mark.parametrize(
-    ("settings", "name"),
-    [(HTTP, "server-ca.pem"), (HTTP, "http.conf"), (STREAM, "stream.conf"), (STREAM, "http.conf")],
+    ("settings", "name", "how"),
+    [
+        (HTTP, "server-ca.pem", "edited"),
+        (HTTP, "http.conf", "edited"),
+        (STREAM, "stream.conf", "edited"),
+        (STREAM, "http.conf", "foreign"),
+    ],
 )
-@pytest.mark.parametrize("how", ["edited", "foreign"])
 def test_what_somebody_wrote_is_not_overwritten(
     make_bench: Callable[..., NginxBench], settings: dict[str, object], name: str, how: str
 ) -> None:

@@ -124,7 +124,7 @@ def test_a_key_that_the_workers_cannot_read_is_found(make_bench: Callable[..., N
     """By variable each handshake reads it, and NGINX's test passes all the same: the handshakes tell."""
     if os.geteuid() != 0:
         pytest.skip("root is missing: only root may start workers as somebody else")
-    bench = make_bench(HTTP | VARIABLE | {"group": "root", "reload_timeout_s": 1.0}, user="nobody nogroup")
+    bench = make_bench(HTTP | VARIABLE | {"group": "root"}, user="nobody nogroup")
     bench.nginx.directory.chmod(0o755)
     with bench.open() as provider:
         bench.apply(provider, InstallCertificate(leaf=bench.first.fingerprint))
@@ -140,7 +140,7 @@ def test_a_key_is_readable_by_the_workers_group_and_nobody_else(make_bench: Call
     """By variable; a certificate that the group may not read fails, and the one before is served on."""
     if os.geteuid() != 0:
         pytest.skip("root is missing: only root may start workers as somebody else")
-    bench = make_bench(HTTP | VARIABLE | {"group": "nogroup", "reload_timeout_s": 1.0}, user="nobody nogroup")
+    bench = make_bench(HTTP | VARIABLE | {"group": "nogroup"}, user="nobody nogroup")
     bench.nginx.directory.chmod(0o755)
     bench.publish()
     assert bench.served() == bench.first.fingerprint
@@ -384,7 +384,6 @@ def test_nothing_said_holds_a_key_or_quotes_the_administrators_files(
 ) -> None:
     """Facts, steps, receipts and states of a rollout, and the errors of changes that fail, a broken pair's among them."""
     bench = make_bench(settings, extra_main="# hunter2", extra_http='map $host $theirs { default "hunter2"; }')
-    bench.settings["reload_timeout_s"] = 0.5
     services = (Service.OWA,) if settings["proxy"] == "http" else ALL
     first, second = bench.first.fingerprint, bench.second.fingerprint
     said: list[str] = []
