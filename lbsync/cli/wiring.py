@@ -111,10 +111,14 @@ def _spec(loaded: Loaded, name: str) -> BalancerSpec:
         for server in config.servers
     )
     ca_file = config.publish.server_ca_file or ""
+    server_ca_pem = loaded.path(ca_file).read_text(encoding="utf-8")
+    if "PRIVATE KEY" in server_ca_pem:  # it would be copied to the balancers, readable by all
+        at = ("publish", "server_ca_file")
+        raise loaded.fault("holds a private key", at, remedy="name a file with the CA's certificates only")
     return BalancerSpec(
         name=name,
         hosts=config.publish.hosts,
         members=members,
         services=tuple(SERVICES),
-        server_ca_pem=loaded.path(ca_file).read_text(encoding="utf-8"),
+        server_ca_pem=server_ca_pem,
     )

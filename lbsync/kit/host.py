@@ -15,9 +15,12 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from lbsync.errors import ConfigError, Denied, Rejected, TargetError
+from lbsync.errors import ConfigError, Denied, Rejected, TargetError, Unreachable
 from lbsync.kit.stream import Stream
 from lbsync.model import Value
+
+NOT_ENDED = "not_ended"
+"""Code of Unreachable where a command was not over in time: the host itself may well be there."""
 
 FileKind = Literal["file", "directory", "symlink", "other"]
 
@@ -196,6 +199,11 @@ def staging_name(path: str) -> str:
     """Where a file is staged before it is renamed: dot-named (HAProxy skips those), in the same directory."""
     folder, name = posixpath.split(path)
     return posixpath.join(folder, f".{name}.lbsync-tmp")
+
+
+def unended(program: str, timeout_s: float, where: str) -> Unreachable:
+    """The error for a command that was not over in time; nobody knows how far it came."""
+    return Unreachable(f"{program} did not end within {timeout_s:g} s", where=where, code=NOT_ENDED)
 
 
 def refusal(error: OSError, *, doing: str, where: str) -> TargetError:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lbsync.errors import Rejected, Unreachable
-from lbsync.kit.host import Completed, FileKind, FileStatus, refusal, staging_name
+from lbsync.kit.host import Completed, FileKind, FileStatus, refusal, staging_name, unended
 from lbsync.kit.stream import SocketStream, Stream
 
 _NEW_FILE = 0o644
@@ -182,7 +182,7 @@ class LocalHost:
                 list(argv), input=input or b"", capture_output=True, timeout=timeout_s, check=False, env=environment
             )
         except subprocess.TimeoutExpired as error:
-            raise Unreachable(f"{argv[0]} did not end within {timeout_s:g} s", where=self.name) from error
+            raise unended(argv[0], timeout_s, self.name) from error
         except OSError as error:
             raise refusal(error, doing=f"run {argv[0]}", where=self.name) from error
         return Completed(done.returncode, done.stdout, done.stderr)

@@ -43,7 +43,7 @@ class ListenerSettings(Value):
     """What a balancer listens on, whose lbsync's files there are, and how lbsync reaches it; providers derive theirs."""
 
     bind_address: BindAddress = Field(
-        default="*", description="Address that the balancer listens on for Exchange; * for all of them."
+        default="*", description="Address that the balancer listens on for Exchange; * for every IPv4, :: for every IPv6 address."
     )
     https_port: Port = Field(default=443, description="Port of the TLS listener.")
     http_port: int = Field(default=80, ge=0, le=65535, description="Port that redirects to https; 0 for none.")
@@ -76,4 +76,6 @@ class ListenerSettings(Value):
             return self.probe_address
         if self.bind_address not in ANY:
             return self.bind_address
-        return self.ssh.host if self.ssh else "127.0.0.1"
+        if self.ssh is not None:
+            return self.ssh.host
+        return "::1" if self.bind_address == "::" else "127.0.0.1"

@@ -16,11 +16,13 @@ from pathlib import Path
 
 import paramiko
 
-from lbsync.errors import Denied, Unreachable
-from lbsync.kit.host import Completed, SshSettings, refusal
+from lbsync.errors import Denied, Rejected, Unreachable
+from lbsync.kit.host import Completed, SshSettings, refusal, unended
 from lbsync.kit.ssh_channel import converse
 from lbsync.kit.ssh_login import Refuse, connection_error
 
+_BEGUN = b"lbsync: begins\n"
+_BEGIN = "printf 'lbsync: begins\\n'; exec \"$@\""
 _FILES_S = 60.0
 """How long the file server may take for one answer."""
 
@@ -62,12 +64,15 @@ class SshConnection:
         try:
             with transport.open_session(timeout=self.settings.connect_timeout_s) as channel:
                 channel.settimeout(timeout_s)
-                channel.exec_command(shlex.join([*prefix, *argv]))
-                return converse(channel, data, deadline)
+                channel.exec_command(shlex.join(["sh", "-c", _BEGIN, "lbsync", *prefix, *argv]))
+                done = converse(channel, data, deadline)
         except TimeoutError as error:
-            raise Unreachable(f"{argv[0]} did not end within {timeout_s:g} s", where=self.name) from error
+            raise unended(argv[0], timeout_s, self.name) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self.lost(transport, f"running {argv[0]}", error) from error
+        # What a login shell's start-up files print comes first, and is nobody's answer.
+        _, mark, answer = done.stdout.partition(_BEGUN)
+        return Completed(done.rc, answer if mark else done.stdout, done.stderr)
 
     @contextmanager
     def files(self, path: str, doing: str) -> Generator[paramiko.SFTPClient]:
@@ -79,6 +84,15 @@ class SshConnection:
                 self.close()
                 raise Unreachable(
                     f"the connection broke while trying to {doing}", where=f"{self.name}:{path}"
+                ) from error
+            except paramiko.SFTPError as error:
+                self.close()
+                raise Rejected(
+                    f"cannot {doing}: what answers is not SFTP",
+                    where=f"{self.name}:{path}",
+                    remedy="the account's login shell must print nothing at its start (see its ~/.bashrc), or sshd have "
+                    "`Subsystem sftp internal-sftp`",
+                    code="no_sftp",
                 ) from error
             except OSError as error:
                 # SFTP v3 knows no full disk or busy file: everything but "no such file" and "permission" is a failure.

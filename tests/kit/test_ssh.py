@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lbsync.errors import ConfigError, Denied, Unreachable
+from lbsync.errors import ConfigError, Denied, Rejected, Unreachable
 from lbsync.kit.host import SshSettings, open_host
 from lbsync.kit.host_local import LocalHost
 from lbsync.kit.host_ssh import SshHost
 from lbsync.testing.haproxy import free_port
 from lbsync.testing.sshd import RunningSshd
+from tests.kit.conftest import started
 
 
 def opened(sshd: RunningSshd, **changes: object) -> SshHost:
@@ -154,3 +155,25 @@ def test_a_missing_paramiko_says_what_to_install(
     with pytest.raises(ConfigError, match="paramiko") as caught:
         open_host(SshSettings(host="h"))
     assert "lbsync[ssh]" in caught.value.remedy
+
+
+def test_what_a_login_shell_prints_is_nobodys_answer(
+    require: Callable[[str], None], short_path: Path, tmp_path: Path
+) -> None:
+    """Words of ~/.bashrc, here by ForceCommand, spoil no command; where they spoil SFTP the message says what to do."""
+    require("sshd")
+    greeting = short_path / "greeting"
+    greeting.write_text('#!/bin/sh\necho Welcome1\nexec sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    greeting.chmod(0o755)
+    with started(f"ForceCommand {greeting}") as server:
+        assert server is not None
+        host = opened(server)
+        path = str(tmp_path / "file")
+        assert host.run(["echo", "hello"]).stdout == b"hello\n"
+        host.write_file(path, b"content")
+        assert host.write_and_run(path, b"more", ["cat", path]).stdout == b"more"
+        assert host.read_files([path, f"{path}-absent"]) == (b"more", None)
+        with pytest.raises(Rejected, match="not SFTP") as caught:
+            host.read_file(path)
+        assert "must print nothing" in caught.value.remedy
+        host.close()
