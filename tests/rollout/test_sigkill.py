@@ -21,7 +21,7 @@ from tests.rollout.rig import Reference, Rehearsal, events
 _KILLS = int(os.environ.get("LBSYNC_KILLS") or 0)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
 _HAPROXY_KILLS = 30
-_NGINX_KILLS = {NGINX_HTTP: 4, NGINX_STREAM: 4, **dict.fromkeys(OVER_SSH, 2)}
+_NGINX_KILLS = {NGINX_HTTP: 3, NGINX_STREAM: 3, **dict.fromkeys(OVER_SSH, 2)}
 """Over SSH everything takes longer."""
 _DONE, _TAKEN_BACK = 0, 5
 _MOST_DELAY_S = 0.06
