@@ -5,6 +5,8 @@ Rule of this file: one act or one look each; what must come of it stands in the 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lbsync.changes import Change, Drain, InstallCertificate, SwitchCertificate, SwitchMode, Undrain
@@ -13,6 +15,8 @@ from lbsync.model import Action, Mode, Receipt, Step
 from lbsync.services import ALL_SERVICES, SERVICES, Service
 from lbsync.target import Provider
 from lbsync_certs import Bundle
+from lbsync_nginx.layout import Layout
+from lbsync_nginx.settings import NginxSettings
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
 ALL = tuple(service for service, spec in SERVICES.items() if spec.offloadable)
@@ -71,3 +75,8 @@ def everything(bench: NginxBench) -> dict[str, tuple[object, ...]]:
             content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
             found[str(path)] = (about.st_mode, about.st_uid, about.st_gid, content)
     return found
+
+
+def certs_of(bench: NginxBench) -> Path:
+    """The folder with the certificates."""
+    return Path(Layout.of(NginxSettings.model_validate(bench.settings)).certs)

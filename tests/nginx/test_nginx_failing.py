@@ -21,7 +21,7 @@ from lbsync.target import Provider
 from lbsync.testing.haproxy import free_port
 from lbsync_certs import Bundle
 from tests.balancers.bench import BRIDGED, HOSTS, wait_true
-from tests.nginx.acts import ALL, by_reload, every_way, everything, flip, perform, seen_by, step_of
+from tests.nginx.acts import ALL, by_reload, certs_of, every_way, everything, flip, perform, seen_by, step_of
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
 
@@ -41,8 +41,11 @@ def republish(bench: NginxBench) -> Publish:
     return Publish(leaf=bench.first.fingerprint, modes=BRIDGED)
 
 
-@by_reload
-@pytest.mark.parametrize("port", ["https_port", "status_port"])
+@pytest.mark.parametrize(
+    ("settings", "port"),
+    [(HTTP, "https_port"), (STREAM, "https_port"), (HTTP, "status_port")],
+    ids=["http", "stream", "status"],
+)
 def test_a_reload_that_fails_in_silence_is_found_and_taken_back(
     make_bench: Callable[..., NginxBench], settings: dict[str, object], port: str
 ) -> None:
@@ -144,7 +147,7 @@ def test_a_key_is_readable_by_the_workers_group_and_nobody_else(make_bench: Call
     bench.nginx.directory.chmod(0o755)
     bench.publish()
     assert bench.served() == bench.first.fingerprint
-    certs = bench.nginx.owned / "certs"
+    certs = certs_of(bench)
     assert certs.stat().st_mode & 0o777 == 0o750
     assert {path.stat().st_mode & 0o777 for path in certs.glob("?*.pem") if not path.is_symlink()} == {0o640}
     with bench.open() as provider:
@@ -191,8 +194,7 @@ def changed_by_somebody(bench: NginxBench, where: str) -> Path:
     return path
 
 
-@by_reload
-@pytest.mark.parametrize("where", ["main", "another file"])
+@pytest.mark.parametrize(("settings", "where"), [(HTTP, "main"), (STREAM, "another file")], ids=["http", "stream"])
 def test_a_second_administrators_change_is_not_put_live(
     make_bench: Callable[..., NginxBench], settings: dict[str, object], where: str
 ) -> None:
@@ -353,7 +355,7 @@ def test_what_a_killed_run_left_is_removed_by_the_way_back(
         for path in half:
             path.write_text("half {")
         if "certificate_form" in settings:
-            (owned / "certs" / ".live.pem.lbsync-tmp").symlink_to("x")
+            (certs_of(bench) / ".live.pem.lbsync-tmp").symlink_to("x")
 
     services = (Service.OWA,) if settings["proxy"] == "http" else ALL
     with bench.open() as provider:
@@ -403,7 +405,7 @@ def test_nothing_said_holds_a_key_or_quotes_the_administrators_files(
         hear(provider, InstallCertificate(leaf=first))
         hear(provider, Publish(leaf=first, modes=BRIDGED))
         hear(provider, InstallCertificate(leaf=second))
-        pair = bench.nginx.owned / "certs" / f"{second}.pem"
+        pair = certs_of(bench) / f"{second}.pem"
         pair.write_bytes(pair.read_bytes().replace(key_of(bench.second), key_of(bench.first)))
         hear(provider, SwitchCertificate(before=first, after=second))
         assert bench.served() == first

@@ -12,7 +12,7 @@ import pytest
 
 from lbsync.changes import Change, Drain, InstallCertificate, Mark, Publish, SwitchCertificate, SwitchMode
 from lbsync.errors import Rejected
-from lbsync.model import Action, Check, Mode
+from lbsync.model import Action, Check, Mode, Step
 from lbsync.services import Service
 from lbsync.target import Provider
 from lbsync.testing.ca import TestCA
@@ -196,7 +196,7 @@ def test_a_flip_to_a_dead_upstream_is_refused(published: NginxBench) -> None:
 
 @every_way
 def test_each_undo_restores_byte_for_byte(make_bench: Callable[..., NginxBench], settings: dict[str, object]) -> None:
-    """Files, links, modes and owners, after each step of a rollout taken back by itself."""
+    """Files, links, modes and owners, at each step of a rollout and of its way back."""
     bench = make_bench(settings)
     services = (Service.OWA,) if settings["proxy"] == "http" else ALL
     first, second = bench.first.fingerprint, bench.second.fingerprint
@@ -210,20 +210,18 @@ def test_each_undo_restores_byte_for_byte(make_bench: Callable[..., NginxBench],
         InstallCertificate(leaf=second),
         SwitchCertificate(before=first, after=second),
     )
+    done: list[tuple[Step, dict[str, tuple[object, ...]]]] = []
     with bench.open() as provider:
         for change in changes:
-            before = everything(bench)
-            step = step_of(provider, change)
+            step, before = step_of(provider, change), everything(bench)
             perform(bench, provider, step.do)
             wait_true(provider, step.until)
-            after = everything(bench)
-            assert after != before, step.id
+            assert everything(bench) != before, step.id
+            done.append((step, before))
+        for step, before in reversed(done):
             perform(bench, provider, step.undo)
             wait_true(provider, step.undo_until)
             assert everything(bench) == before, step.id
-            perform(bench, provider, step.do)
-            wait_true(provider, step.until)
-            assert everything(bench) == after, step.id
 
 
 def test_rights_that_somebody_gave_our_files_stay(published: NginxBench) -> None:

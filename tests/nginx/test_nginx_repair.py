@@ -18,6 +18,7 @@ from lbsync_nginx.state import NginxState, state_of, with_state
 from tests.balancers.bench import BRIDGED, wait_true
 from tests.nginx.acts import (
     by_reload,
+    certs_of,
     every_way,
     everything,
     perform,
@@ -63,7 +64,7 @@ def test_a_pair_that_nginxs_test_passes_and_no_handshake_does(
     change = SwitchCertificate(before=bench.first.fingerprint, after=bench.second.fingerprint)
     with bench.open() as provider:
         bench.apply(provider, InstallCertificate(leaf=bench.second.fingerprint))
-        pair = bench.nginx.owned / "certs" / f"{bench.second.fingerprint}.pem"
+        pair = certs_of(bench) / f"{bench.second.fingerprint}.pem"
         start = b"-----BEGIN PRIVATE KEY-----"
         pair.write_bytes(bench.second.pem().partition(start)[0] + start + bench.first.pem().partition(start)[2])
         before = everything(bench)
@@ -82,7 +83,7 @@ def test_a_certificate_that_is_not_installed_is_not_switched_to(
     bench = make_bench(settings)
     bench.publish()
     change = SwitchCertificate(before=bench.first.fingerprint, after=bench.second.fingerprint)
-    file = bench.nginx.owned / "certs" / f"{bench.second.fingerprint}.pem"
+    file = certs_of(bench) / f"{bench.second.fingerprint}.pem"
     with bench.open() as provider:
         for wrong in (None, bench.first.pem()):
             if wrong is not None:
