@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from lbsync.kit.endpoints import endpoint, first_clash
 from lbsync.kit.seal import seal_of
 from lbsync.target import BalancerSpec
+from lbsync_nginx.inherited import refusing
 from lbsync_nginx.layout import HTTP, STREAM, Layout
-from lbsync_nginx.listens import Listen, conflicts
+from lbsync_nginx.listens import Listen, Module, conflicts
 from lbsync_nginx.seen import Seen
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.version import OLDEST
@@ -42,7 +43,13 @@ def blockers(spec: BalancerSpec, settings: NginxSettings, seen: Seen) -> Iterato
     if not seen.host.unclear:
         yield from _not_included(settings, home, seen)
         yield from conflicts(listens_wanted(spec, settings), seen.host.theirs, _name(settings, home))
+        yield from refusing(seen.host.tree, modules_of(settings))
     yield from _foreign_listeners(spec, settings, seen)
+
+
+def modules_of(settings: NginxSettings) -> tuple[Module, ...]:
+    """The blocks of NGINX's configuration that our files stand in."""
+    return ("http",) if settings.proxy == "http" else ("stream",)
 
 
 def listens_wanted(spec: BalancerSpec, settings: NginxSettings) -> tuple[Listen, ...]:
@@ -73,6 +80,11 @@ def _program(settings: NginxSettings, seen: Seen) -> Iterator[str]:
         yield f"NGINX {program.version.text} is too old: {oldest} is the oldest that is supported. Upgrade it."
     elif settings.ntlm == "plus" and not program.version.plus:
         yield 'ntlm = "plus" needs NGINX Plus, and this is the open-source NGINX. Set proxy = "stream" instead.'
+    if seen.host.upgrading:
+        yield (
+            "An upgrade of NGINX's program is under way: two masters serve side by side. Finish it (SIGQUIT to the old one, by "
+            f"{settings.pid_file}.oldbin), or go back."
+        )
     if seen.host.master is None:
         yield f"NGINX does not run (by {settings.pid_file}). Start it, or correct pid_file."
 

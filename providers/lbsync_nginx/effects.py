@@ -19,9 +19,11 @@ from lbsync.services import Service
 from lbsync.target import MaterialSource
 from lbsync_certs import Fingerprint
 from lbsync_nginx.device import Device
+from lbsync_nginx.disk import read_texts
 from lbsync_nginx.live import Proof, prove, serves
 from lbsync_nginx.publish import Basis, change_state
 from lbsync_nginx.reloading import LogMark
+from lbsync_nginx.state import members_of, state_of
 from lbsync_nginx.tidy import tidy
 
 _CUT_S = 10.0
@@ -38,14 +40,15 @@ def install_certificate(device: Device, leaf: Fingerprint, materials: MaterialSo
 def remove_certificate(device: Device, leaf: Fingerprint, *, keep_directory: bool) -> Receipt:
     """Remove a PEM file that nothing serves; one that is served stays. Raises TargetError."""
     running = device.running()
-    served = leaf in {leaf_of(device.host.read_link(device.home.live)), running.state.leaf if running else None}
+    link = leaf_of(device.host.read_link(device.home.live))
+    on_disk = (state.leaf for text in read_texts(device.host, device.home).values() if (state := state_of(text)))
+    served = leaf in {link, running.state.leaf if running else None, *on_disk}
     return remove_pem(device.host, _folder(device), leaf, served=served, keep_directory=keep_directory)
 
 
 def _folder(device: Device) -> PemFolder:
     settings = device.settings
-    shared = settings.certificate_form == "variable"
-    return PemFolder(device.home.certs, settings.owner, settings.group, shared=shared)
+    return PemFolder(device.home.certs, settings.owner, settings.group, shared=device.home.shared)
 
 
 def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Receipt:
@@ -115,8 +118,15 @@ def member_state(device: Device, args: Mapping[str, JsonValue], basis: Basis) ->
 
 def server_state(device: Device, server: str, state: str, basis: Basis) -> Receipt:
     """Take a member out of every upstream, or put it back. Raises Rejected for one that is no member, TargetError."""
-    if server not in {member.name for member in device.spec.members}:
-        raise Rejected(f"{server} is no member", where=device.spec.name, remedy="plan again", code="no_server")
+    # By our text, and not by the configuration: going back days later that may name others.
+    if server not in members_of(read_texts(device.host, device.home)[device.main] or ""):
+        raise Rejected(
+            f"{server} is no member of our listener",
+            where=device.home.file(device.main),
+            state="nothing was changed",
+            remedy="plan again; for a way back, put the server into lbsync's configuration and publish it again first",
+            code="no_server",
+        )
     down = state == "drain"
     return change_state(device, lambda now: now.with_down(server, down=down), basis, f"set {server} to {state}")
 
@@ -134,7 +144,7 @@ def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
         if member.name == server:
             for port in (member.http_port, member.https_port):
                 for address in device.addresses(member.address):
-                    device.host.run(["ss", "-K", "-H", "-n", "-t", "dst", endpoint(address, port)])
+                    _end(device, endpoint(address, port))
     if not wait_for(lambda: busy() == 0, _CUT_S):
         raise Rejected(
             f"{busy()} connections to {server} could not be cut",
@@ -146,11 +156,25 @@ def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
     return Receipt(summary=f"cut {left} connections to {server}", details={"cut": left})
 
 
+def _end(device: Device, place: str) -> None:
+    """End every connection from NGINX's host to a member's port. Raises Rejected where the tool for it is missing."""
+    try:
+        device.host.run(["ss", "-K", "-H", "-n", "-t", "dst", place])
+    except Rejected as error:
+        raise Rejected(
+            f"cannot cut the connections to {place}: {error.message}",
+            where=device.spec.name,
+            state="the server gets nothing new; what is left is still open",
+            remedy="install iproute2 on NGINX's host, or wait until they end by themselves",
+            code="not_cut",
+        ) from error
+
+
 def basis_of(args: Mapping[str, JsonValue]) -> Basis:
-    """The ``foreign`` and ``warnings`` arguments of an action."""
-    foreign, warnings = args.get("foreign"), args.get("warnings")
+    """The ``foreign``, ``warnings`` and ``log`` arguments of an action."""
+    foreign, warnings, log = args.get("foreign"), args.get("warnings"), args.get("log")
     words = frozenset(str(one) for one in warnings) if isinstance(warnings, list) else frozenset[str]()
-    return Basis(foreign if isinstance(foreign, str) else None, words)
+    return Basis(foreign if isinstance(foreign, str) else None, words, log if isinstance(log, str) else None)
 
 
 def services_of(value: JsonValue) -> tuple[Service, ...]:

@@ -27,4 +27,16 @@ def errors_since(host: Host, mark: LogMark) -> tuple[str, ...]:
         done = host.run(["tail", "-c", f"+{mark.size + 1}", "--", mark.path])
     except TargetError:
         return ()
-    return errors_in(done.stdout.decode(errors="replace"))
+    return tuple(filter(None, map(_ours_alone, errors_in(done.stdout.decode(errors="replace")))))
+
+
+def _ours_alone(words: str) -> str:
+    """A line without what a client sent; nothing where the line is about another site's request.
+
+    Clients of every site write into this log (a path with a token, a Referer with control characters), and what is said here
+    goes into ledger and report.
+    """
+    told, client, _ = words.partition(", client:")
+    if client and "SSL" not in told:
+        return ""
+    return "".join(letter if letter.isprintable() else "?" for letter in told)

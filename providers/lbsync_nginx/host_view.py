@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lbsync.errors import TargetError
 from lbsync.kit.endpoints import Endpoint
 from lbsync.kit.host import Host
 from lbsync_nginx.dump import Directive, Include, tree_of
 from lbsync_nginx.errorlog import log_path
 from lbsync_nginx.layout import HTTP, STREAM, Layout
 from lbsync_nginx.listens import Listen, listens_of
-from lbsync_nginx.process import Workers, master_of, replaced_since, workers_of
+from lbsync_nginx.process import Workers, is_upgrading, master_of, replaced_since, workers_of
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.tables import read_listening
 from lbsync_nginx.tested import Program, Tested, read_program, read_test
-
-_CLOCK_S = 2.0
-"""Clocks of files and processes may differ by so much before a file counts as newer than the workers."""
+from lbsync_nginx.unloaded import not_loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,8 @@ class HostView:
     unclear: str = ""
     not_loaded: tuple[str, ...] = ()
     """Files of the administrator's that were changed after NGINX loaded them: a reload of ours would make them live."""
+    upgrading: bool = False
+    """The program is being replaced: two masters serve side by side."""
     listening: tuple[Endpoint, ...] = field(default=())
 
     @property
@@ -69,7 +68,6 @@ def read_host(host: Host, settings: NginxSettings, home: Layout) -> HostView:
     listens = listens_of(tree)
     workers = workers_of(host, master) if master is not None else None
     since = workers.since if workers is not None else None
-    foreign = [path for path in tested.dump.files if path not in ours]
     return HostView(
         program=program,
         tested=tested,
@@ -81,16 +79,7 @@ def read_host(host: Host, settings: NginxSettings, home: Layout) -> HostView:
         includes=includes,
         tree=tree,
         unclear=unclear,
-        not_loaded=_newer(host, foreign, since) if since is not None else (),
+        not_loaded=not_loaded(host, home, tested.dump, includes, since),
+        upgrading=is_upgrading(host, settings),
         listening=listening,
     )
-
-
-def _newer(host: Host, paths: list[str], since: float) -> tuple[str, ...]:
-    """Those files that were written after a moment."""
-    try:
-        done = host.run(["stat", "-L", "-c", "%Y %n", "--", *paths])
-    except TargetError:
-        return ()
-    lines = (line.partition(" ") for line in done.stdout.decode(errors="replace").splitlines())
-    return tuple(path for written, _, path in lines if written.isdigit() and int(written) > since + _CLOCK_S)

@@ -15,9 +15,10 @@ from lbsync.facts import BalancerFacts, BalancerLive, MemberLive
 from lbsync.services import Service
 from lbsync.target import BalancerSpec
 from lbsync_certs import Fingerprint
-from lbsync_nginx.blockers import blockers
+from lbsync_nginx.blockers import blockers, listens_wanted, modules_of
+from lbsync_nginx.inherited import changing
 from lbsync_nginx.layout import Layout, main_file
-from lbsync_nginx.listens import speaks_http2
+from lbsync_nginx.listens import speaks_http2, with_default, without_default
 from lbsync_nginx.notes import notes
 from lbsync_nginx.render import render, structure_of
 from lbsync_nginx.seen import Seen
@@ -46,7 +47,7 @@ def judge(spec: BalancerSpec, settings: NginxSettings, seen: Seen, services: Ite
         installed=seen.disk.installed,
         marker=seen.disk.marker,
         blockers=tuple(blockers(spec, settings, seen)),
-        problems=(*apart, *_oddities(settings, seen), *_named_members(spec)),
+        problems=(*apart, *_oddities(settings, seen), *_named_members(spec), *_beside_others(spec, settings, seen)),
         notes=tuple(notes(settings, version)),
         image=_image(settings, seen),
         live=BalancerLive(members=_members(asked, seen)),
@@ -69,6 +70,7 @@ def _image(settings: NginxSettings, seen: Seen) -> dict[str, JsonValue]:
         "link": seen.disk.link,
         "certs_directory": seen.disk.certs_directory,
         "foreign": tested.dump.digest(ours) if tested is not None and tested.passed else None,
+        "log": seen.host.program.default_error_log if seen.host.program else None,
         "warnings": [*sorted(tested.warnings)] if tested is not None else [],
     }
 
@@ -129,8 +131,25 @@ def _oddities(settings: NginxSettings, seen: Seen) -> Iterator[str]:
             f"worker_shutdown_timeout {limit[-1]} cuts requests that are still under way that long after each reload "
             f"(ActiveSync waits up to 30 min): take it out, or set it above {settings.long_request_s}s."
         )
-    for other in speaks_http2(seen.host.ours, seen.host.theirs):
+
+
+def _beside_others(spec: BalancerSpec, settings: NginxSettings, seen: Seen) -> Iterator[str]:
+    """What the administrator's other servers and blocks mean for ours."""
+    ours, theirs = listens_wanted(spec, settings), seen.host.theirs
+    for other in speaks_http2(ours, theirs):
         yield f"{other.where} brings HTTP/2 to our address too: clients may speak it to Exchange's names."
+    for other in without_default(ours, theirs):
+        yield (
+            f"{other.where} shares an address with us, and no server there is the default_server: names that nobody has are "
+            "answered by whichever is included first. Mark the one that shall."
+        )
+    if settings.tls_min != "TLSv1.2" or not settings.resumption:
+        for other in with_default(ours, theirs):
+            yield (
+                f"{other.where} is the default server of our address: NGINX may take its ssl_protocols and session settings for "
+                "ours. Set tls_min and resumption there alike."
+            )
+    yield from changing(seen.host.tree, modules_of(settings))
 
 
 def _named_members(spec: BalancerSpec) -> Iterator[str]:

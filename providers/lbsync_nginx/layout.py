@@ -28,11 +28,13 @@ class Layout:
 
     directory: str
     http_file: str
+    shared: bool = False
+    """The workers read the certificates: those are in a folder of their own, so that no mode of a file ever changes."""
 
     @classmethod
     def of(cls, settings: NginxSettings) -> Layout:
         """Where these settings put things."""
-        return cls(settings.directory, settings.http_file)
+        return cls(settings.directory, settings.http_file, settings.certificate_form == "variable")
 
     @property
     def ca(self) -> str:
@@ -47,7 +49,7 @@ class Layout:
     @property
     def certs(self) -> str:
         """The certificate folder: the only place with private keys."""
-        return f"{self.directory}/certs"
+        return f"{self.directory}/{'certs-shared' if self.shared else 'certs'}"
 
     @property
     def live(self) -> str:

@@ -33,6 +33,7 @@ class Listen:
     tls: bool
     names: tuple[str, ...] = ()
     http2: bool = False
+    default: bool = False
     where: str = ""
     last: int = 0
 
@@ -73,6 +74,7 @@ def _server(module: Module, server: Directive, block: tuple[Directive, ...]) -> 
             tls="ssl" in options or any(one.name == "ssl" and one.args == ("on",) for one in block),
             names=names,
             http2="http2" in options,
+            default=bool(options & {"default_server", "default"}),
             where=line.where,
             last=last,
         )
@@ -109,12 +111,16 @@ def _conflict(own: Listen, other: Listen, file: str) -> Iterator[str]:
             f"{other.where} listens on {its} in the {other.module} block, where {file} shall listen on {mine} in the "
             f"{own.module} block: NGINX cannot have both. Move one of them to another address."
         )
+    elif not same_place and own.address in ANY:
+        yield (
+            f"{other.where} listens on {its}: clients of that address would never reach {file}, which shall listen on "
+            f"{mine}. Set bind_address to the address Exchange's clients use, or remove that listener."
+        )
     elif not same_place:
-        if own.address in ANY:
-            yield (
-                f"{other.where} listens on {its}: clients of that address would never reach {file}, which shall listen on "
-                f"{mine}. Set bind_address to the address Exchange's clients use, or remove that listener."
-            )
+        yield (
+            f"{other.where} listens on {its}, every address: {file} on {mine} alone would take that address away from it. Set "
+            'bind_address = "*" to share them by name, or have that server listen on its own addresses.'
+        )
     elif own.module == "stream" or own.tls is not other.tls:
         kind = "TLS" if other.tls else "plain text"
         yield f"{other.where} has {its} for {kind} already. Move it, or give lbsync another address."
@@ -125,6 +131,23 @@ def _conflict(own: Listen, other: Listen, file: str) -> Iterator[str]:
                 f"{other.where} serves {', '.join(shared)} on {its} already: NGINX would ignore one of both. Take the name "
                 "out of it, or remove that server."
             )
+
+
+def without_default(ours: Iterable[Listen], theirs: Iterable[Listen]) -> Iterator[Listen]:
+    """Listeners of theirs that we share by name and of which none is the default: then whoever is included first is."""
+    others = [other for other in theirs if other.module == "http"]
+    for own in ours:
+        shared = [other for other in others if own.module == "http" and other.at.clashes(own.address, own.port)]
+        if shared and not any(other.default for other in shared):
+            yield shared[0]
+
+
+def with_default(ours: Iterable[Listen], theirs: Iterable[Listen]) -> Iterator[Listen]:
+    """Default servers of theirs on our TLS address: their TLS settings may hold before a name is known."""
+    wanted = [own for own in ours if own.tls and own.module == "http"]
+    for other in theirs:
+        if other.default and any(other.at.clashes(own.address, own.port) for own in wanted):
+            yield other
 
 
 def speaks_http2(ours: Iterable[Listen], theirs: Iterable[Listen]) -> Iterator[Listen]:

@@ -41,12 +41,13 @@ class Lowering(BalancerLowering):
 
     def lower(self, change: Change, seen: BalancerFacts) -> tuple[Step, ...]:
         """See ``Target.lower``. Raises UnsupportedMode; TypeError for a change or for facts that are not this provider's."""
-        foreign, warnings = seen.image.get("foreign"), seen.image.get("warnings", [])
+        foreign = seen.image.get("foreign")
+        known: dict[str, JsonValue] = {"warnings": seen.image.get("warnings", []), "log": seen.image.get("log")}
 
         def told(action: Action | None, **more: JsonValue) -> Action | None:
             if action is None or action.verb not in _RELOADING:
                 return action
-            return action.model_copy(update={"args": {**action.args, "warnings": warnings, **more}})
+            return action.model_copy(update={"args": {**action.args, **known, **more}})
 
         return tuple(
             step.model_copy(update={"do": told(step.do, foreign=foreign), "undo": told(step.undo)})

@@ -25,7 +25,7 @@ _ENDING = f"{_WORKER} is shutting down"
 class Workers:
     """Process ids.
 
-    ``ending`` finish what they have and take nothing new; ``since`` is when the newest took up, in seconds
+    ``ending`` finish what they have and take nothing new; ``since`` is when the oldest taking one took up, in seconds
     since 1970, or ``None`` where that cannot be seen.
     """
 
@@ -56,7 +56,7 @@ def workers_of(host: Host, master: int) -> Workers:
     return Workers(
         taking=taking,
         ending=frozenset(pid for pid, title in titles.items() if title == _ENDING),
-        since=int(boot[1]) + max(known) / _TICKS_PER_S if boot and known else None,
+        since=int(boot[1]) + min(known) / _TICKS_PER_S if boot and known else None,
     )
 
 
@@ -68,6 +68,12 @@ def _title(cmdline: bytes | None) -> str:
 def _ticks(stat: bytes | None) -> int | None:
     fields = (stat or b"").rpartition(b")")[2].split()
     return int(fields[_STARTED]) if len(fields) > _STARTED else None
+
+
+def is_upgrading(host: Host, settings: NginxSettings) -> bool:
+    """Whether an upgrade of the program is under way (SIGUSR2): the old master serves beside the new one."""
+    words = (host.read_files([f"{settings.pid_file}.oldbin"])[0] or b"").split()
+    return bool(words) and words[0].isdigit() and host.read_files([f"/proc/{int(words[0])}/stat"])[0] is not None
 
 
 def replaced_since(host: Host, master: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lbsync.errors import Denied, Rejected, TargetError, Unreachable
+from lbsync.kit.host import NOT_ENDED
 from lbsync.kit.pem_files import held_pem, leaf_of, pem_name
 from lbsync.kit.seal import refuse_edited
 from lbsync.model import Receipt
@@ -19,14 +20,15 @@ from lbsync_nginx.device import Device
 from lbsync_nginx.disk import read_texts
 from lbsync_nginx.dump import tree_of
 from lbsync_nginx.errorlog import log_path
-from lbsync_nginx.layout import HTTP, STREAM, TEXT_FILES, Files
+from lbsync_nginx.layout import CA, HTTP, STREAM, TEXT_FILES, Files
 from lbsync_nginx.live import Proof, quietly_back, reload_and_prove, serves
-from lbsync_nginx.process import NOT_RUNNING
+from lbsync_nginx.process import NOT_RUNNING, master_of, workers_of
 from lbsync_nginx.reloading import RELOAD_FAILED
 from lbsync_nginx.render import moved
 from lbsync_nginx.state import NO_LEAF, NginxState, state_of
 from lbsync_nginx.tested import Tested, parse_test, read_test, refuse_untested, test_command
 from lbsync_nginx.tidy import half_written, remove, tidy
+from lbsync_nginx.unloaded import not_loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Basis:
 
     foreign: str | None
     warnings: frozenset[str] = frozenset()
+    log: str | None = None
+    """Where this NGINX logs unless its configuration says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +152,11 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
     try:
         tested = _place_and_test(device, before, wanted)
         _judge(device, tested, wanted, basis)
-        log = _log_of(tested)
+        log = _log_of(tested, basis.log)
         reloaded = True
         reload_and_prove(device, log, replace(proof_of(device, wanted), only_leaf=only_leaf))
     except TargetError as error:
-        if isinstance(error, Unreachable) and error.code != NOT_RUNNING:
+        if isinstance(error, Unreachable) and error.code not in {NOT_RUNNING, NOT_ENDED}:
             raise  # the host is out of reach: nothing can be put back now, and trying again carries on from here
         _put_back(device, before, wanted, error)
         if reloaded and (left := _back_again(device.as_on_disk(), log, was, error)):
@@ -172,6 +176,25 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
             remedy=error.remedy,
             code=error.code,
         ) from error
+
+
+def _refuse_unloaded(device: Device, tested: Tested) -> None:
+    """Going back reloads as well: it waits for whoever is in the middle of a change. Raises Rejected (``foreign_config``)."""
+    master = master_of(device.host, device.settings)
+    since = workers_of(device.host, master).since if master is not None else None
+    try:
+        includes = tree_of(tested.dump)[1]
+    except ValueError:
+        includes = ()
+    changed = not_loaded(device.host, device.home, tested.dump, includes, since)
+    if changed:
+        raise Rejected(
+            f"{', '.join(changed)} changed after NGINX was loaded: a reload of lbsync's would put that change live",
+            where=device.settings.config_file,
+            remedy="finish that change and reload NGINX (nginx -t, systemctl reload nginx), or put the file back; then "
+            "`lbsync rollback` again",
+            code="foreign_config",
+        )
 
 
 def _back_again(device: Device, log: str | None, was: Proof, error: TargetError) -> str:
@@ -202,6 +225,8 @@ def _judge(device: Device, tested: Tested, wanted: Content, basis: Basis) -> Non
     known = basis.warnings if basis.foreign is not None else frozenset(tested.warnings)  # of going back: others' by now
     refuse_untested(tested, device.home, known)
     ours = {name: device.home.file(name) for name in TEXT_FILES}
+    if basis.foreign is None:
+        _refuse_unloaded(device, tested)
     if basis.foreign is not None and tested.dump.digest(ours.values()) != basis.foreign:
         raise Rejected(
             "somebody changed NGINX's other files since the plan was made: a reload would put that change live",
@@ -219,24 +244,31 @@ def _judge(device: Device, tested: Tested, wanted: Content, basis: Basis) -> Non
             )
 
 
-def _log_of(tested: Tested) -> str | None:
+def _log_of(tested: Tested, default: str | None) -> str | None:
     try:
-        return log_path(tree_of(tested.dump)[0], None)
+        return log_path(tree_of(tested.dump)[0], default)
     except ValueError:
-        return None
+        return default
 
 
 def _place(device: Device, before: Content, after: Content) -> None:
-    """Only what differs, and what others refer to first; a link that is not wanted goes last."""
+    """Only what differs, in an order in which NGINX can start at every moment.
+
+    A file that loses the listener goes first, since two would not go together; then what others refer to; last a link that is
+    not wanted any more.
+    """
     if after.link is not None and after.link != before.link:
         device.host.symlink(pem_name(after.link), device.home.live)
-    for name in TEXT_FILES:
+    changed = [name for name in TEXT_FILES if after.files.get(name) != before.files.get(name)]
+    losing = [name for name in changed if state_of(before.files.get(name)) and not state_of(after.files.get(name))]
+    for name in (*losing, *(name for name in changed if name not in losing)):
         text = after.files.get(name)
-        if text is not None and text != before.files.get(name):
+        if text is not None:
             _write(device, name, text)
-    for name in reversed(TEXT_FILES):
-        if after.files.get(name) is None and before.files.get(name) is not None:
+        elif name != CA:
             device.host.remove(device.home.file(name))
+    if CA in changed and after.files.get(CA) is None:
+        device.host.remove(device.home.ca)
     if after.link is None and before.link is not None:
         device.host.remove(device.home.live)
 

@@ -21,9 +21,13 @@ from lbsync_nginx.tested import emergencies
 # $1 the pid file, $2 the error log or nothing, $3 seconds to wait; the rest is the command that asks for the reload, the
 # master's process id after it where $4 says so. A worker's title may have the words of a loader before it.
 _SCRIPT = r"""
-pid=$(cat "$1" 2>/dev/null); log=$2; limit=$3; how=$4; shift 4
+file=$1; log=$2; limit=$3; how=$4; shift 4
+pid=$(cat "$file" 2>/dev/null)
 case $pid in '' | *[!0-9]*) printf 'absent\n'; exit 0 ;; esac
 if ! [ -d "/proc/$pid" ]; then printf 'absent\n'; exit 0; fi
+old=$(cat "$file.oldbin" 2>/dev/null)
+if [ -n "$old" ] && [ -d "/proc/$old" ]; then printf 'upgrading\n'; exit 0; fi
+if [ -n "$log" ] && ! [ -f "$log" ]; then log=; fi
 if [ "$how" = pid ]; then set -- "$@" "$pid"; fi
 taking() {
   for child in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do
@@ -41,6 +45,7 @@ before=" $(taking)"
 words=$("$@" 2>&1) || { rc=$?; printf 'refused %s\n%s\n' "$rc" "$words"; exit 0; }
 end=$(($(date +%s) + limit))
 while :; do
+  if ! [ -d "/proc/$pid" ]; then pid=$(cat "$file" 2>/dev/null); fi
   now=$(taking); left=
   for one in $now; do case $before in *" $one "*) left=1 ;; esac; done
   if [ -n "$now" ] && [ -z "$left" ]; then printf 'reloaded %s\n' "$size"; exit 0; fi
@@ -83,6 +88,8 @@ def reload_and_wait(host: Host, settings: NginxSettings, log: str | None) -> Log
             raise not_reloaded(settings, " | ".join(words.split("\n")).strip(" |") or f"exit code {number}")
         case "absent":
             raise not_running(settings)
+        case "upgrading":
+            raise not_reloaded(settings, "an upgrade of its program is under way: two masters serve side by side")
         case "late":
             raise not_reloaded(settings, f"no new workers within {limit} s")
         case _:

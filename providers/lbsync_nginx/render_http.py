@@ -31,6 +31,28 @@ _REST = r"[. ]*(?:;[^/]*)?"
 """How an odd spelling of a segment may go on: Windows drops dots and blanks, IIS path parameters."""
 
 
+_ALONE = (
+    "gzip off;",
+    "expires off;",
+    "auth_basic off;",
+    "ssl_verify_client off;",
+    "ssl_stapling off;",
+    "ssl_early_data off;",
+    "merge_slashes on;",
+    "mirror off;",
+)
+"""What an http block may set for all its servers and what must not hold for this one; the rest is told (``inherited``)."""
+_PROXIED_ALONE = (
+    "proxy_intercept_errors off;",
+    "proxy_cache off;",
+    "proxy_store off;",
+    "proxy_method $request_method;",
+    "proxy_next_upstream error timeout;",
+    "# A member decides nothing about NGINX itself, least of all where a request goes next.",
+    "proxy_ignore_headers X-Accel-Redirect X-Accel-Buffering X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;",
+)
+
+
 def http_body(spec: BalancerSpec, settings: NginxSettings, version: Version, at: Layout) -> str:
     """Upstreams, maps, the status listener, the redirect and the TLS listener."""
     one_request = _one_request_each(settings, version)
@@ -67,7 +89,10 @@ def redirect_body(spec: BalancerSpec, settings: NginxSettings) -> str:
 def _one_request_each(settings: NginxSettings, version: Version) -> list[str]:
     if settings.ntlm == "plus":
         return ["ntlm;"]  # keeps a client's connection to a member for that client [u: documented, not tried]
-    return ["keepalive 0;"] if version.shares_upstream_connections else []
+    # Both: an upgrade of NGINX to 1.29.7 shares connections at once, before anything of ours is written anew.
+    return (
+        ["keepalive 0;", "keepalive_requests 1;"] if version.shares_upstream_connections else ["keepalive_requests 1;"]
+    )
 
 
 def _live_certificate(at: Layout) -> str:
@@ -80,13 +105,14 @@ def _canonical() -> str:
         [
             "map $request_uri $lbsync_canonical",
             "default 0;",
-            '"~^(/[A-Za-z0-9_@.,=+-]*[A-Za-z0-9_@,=+-])+/?(\\?|$)" 1;',
-            '"~^/(\\?|$)" root;',
             # No client sends these, and the members may read another path in them than the one NGINX goes by: it leaves a
             # fragment out, takes a backslash (by its number here, since NGINX unescapes a pair of them) for no slash as
             # Windows does, and an encoded slash for one where it resolves dots.
             '"~*^[^?]*(?:#|\\x5c|%5c)" none;',
             '"~*^(?=[^?]*%2f)[^?]*(?:\\.|%2e){2}" none;',
+            # Possessive, and so without a stack that a long path could exhaust (pcre_jit).
+            '"~^(?:/[A-Za-z0-9_@.,=+-]*+(?<![./]))++/?(?:\\?|$)" 1;',
+            '"~^/(?:\\?|$)" root;',
         ]
     )
 
@@ -158,7 +184,7 @@ def _listener(spec: BalancerSpec, settings: NginxSettings, version: Version, at:
         "client_max_body_size 0;",
         f"client_body_timeout {long_s};",
         f"send_timeout {long_s};",
-        "gzip off;",
+        *_ALONE,
         "if ($lbsync_hidden) { return 404; }",
         'if ($lbsync_route = "") { return 404; }',
     ]
@@ -186,6 +212,7 @@ def _proxy(spec: BalancerSpec, settings: NginxSettings, at: Layout) -> list[str]
         "proxy_buffer_size 32k;",
         "proxy_buffers 8 32k;",
         "proxy_busy_buffers_size 64k;",
+        *_PROXIED_ALONE,
         *verified_leg(spec, at),
         "# Exchange behind offload may build http links and plain cookies from the request's scheme.",
         f'proxy_redirect "~*^http://({names})(?::80)?(/.*)?$" "https://$1{port}$2";',

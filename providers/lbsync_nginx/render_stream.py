@@ -46,6 +46,8 @@ def _fork(settings: NginxSettings, inner: str) -> list[str]:
             "proxy_connect_timeout 5s;",
             f"proxy_timeout {settings.long_request_s}s;",
             "proxy_pass $lbsync_way;",
+            "proxy_ssl off;",
+            "proxy_protocol off;",
         ]
     )
     return [chosen, server]
@@ -58,6 +60,8 @@ def _listener(spec: BalancerSpec, settings: NginxSettings, at: Layout, place: st
             f"listen {place} ssl;",
             *certificate_lines(settings, at, ""),
             "ssl_alpn http/1.1;",
+            "ssl_verify_client off;",
+            "proxy_protocol off;",
             "proxy_connect_timeout 5s;",
             f"proxy_timeout {settings.long_request_s}s;",
             f"proxy_pass {TLS}; # listener",

@@ -100,6 +100,11 @@ def answer_of(text: str) -> tuple[int, NginxState] | None:
     return (int(found[1]), state) if found and state is not None else None
 
 
+def members_of(text: str) -> tuple[str, ...]:
+    """Names of the members in a text, each once, in order."""
+    return tuple(dict.fromkeys(found[2] for found in _MEMBER.finditer(text)))
+
+
 def _parsed(text: str) -> NginxState | None:
     try:
         return NginxState.model_validate_json(text)
