@@ -52,6 +52,6 @@ def refuse_edited(texts: Mapping[str, str | None]) -> None:
                 "the file was written or edited by somebody else, and is not overwritten",
                 where=path,
                 state="nothing was changed",
-                remedy="keep what you need of it elsewhere, remove the file, then plan again",
+                remedy="take the edit out again; or, where no run is to be taken back, remove the file and plan again",
                 code="edited",
             )

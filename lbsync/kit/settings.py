@@ -43,7 +43,8 @@ class ListenerSettings(Value):
     """What a balancer listens on, whose lbsync's files there are, and how lbsync reaches it; providers derive theirs."""
 
     bind_address: BindAddress = Field(
-        default="*", description="Address that the balancer listens on for Exchange; * for every IPv4, :: for every IPv6 address."
+        default="*",
+        description="Address that the balancer listens on for Exchange; * for every IPv4, :: for every IPv6 address.",
     )
     https_port: Port = Field(default=443, description="Port of the TLS listener.")
     http_port: int = Field(default=80, ge=0, le=65535, description="Port that redirects to https; 0 for none.")

@@ -36,8 +36,8 @@ def blockers(spec: BalancerSpec, settings: NginxSettings, seen: Seen) -> Iterato
         yield f"NGINX does not accept its configuration as it is: {words}. Correct that first (nginx -t)."
         return
     yield from (
-        f"{path} was changed after NGINX loaded it: a reload of lbsync's would put that change live. Reload NGINX yourself "
-        "(nginx -t, then systemctl reload nginx), or put the file back."
+        f"{path} was changed after NGINX loaded it: a reload of lbsync's would put that change live. Finish it or put "
+        "it back, and reload NGINX yourself (nginx -t, then systemctl reload nginx)."
         for path in seen.host.not_loaded
     )
     if not seen.host.unclear:

@@ -119,6 +119,7 @@ class _Reader:
 def _words(text: str, path: str) -> Iterator[tuple[str, int, bool]]:
     """Words with their lines; quoted ones are told, comments left out. Raises ValueError."""
     import crossplane
+    from crossplane.errors import NgxParserBaseException
 
     with (
         tempfile.TemporaryFile() as file
@@ -127,6 +128,6 @@ def _words(text: str, path: str) -> Iterator[tuple[str, int, bool]]:
         file.seek(0)
         try:
             found = list(crossplane.lex(os.dup(file.fileno())))
-        except crossplane.errors.NgxParserBaseException as error:
+        except NgxParserBaseException as error:
             raise ValueError(f"{path}: {error.strerror}") from error
     return iter([word for word in found if word[2] or not word[0].startswith("#")])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from lbsync.errors import Rejected, TargetError
 from lbsync.kit.endpoints import established
@@ -34,7 +35,8 @@ def ask_health(
     wanted, asked = tuple(modes), tuple(services)
     errands = [(member, mode) for member in spec.members for mode in Mode if mode in wanted]
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        found = pool.map(lambda errand: _member(host, spec, settings.health_timeout_s, errand, asked), errands)
+        ask = partial(_member, host, spec, settings.health_timeout_s, services=asked)
+        found = pool.map(ask, errands)
         return tuple(one for answers in found for one in answers)
 
 

@@ -67,7 +67,6 @@ def read_host(host: Host, settings: NginxSettings, home: Layout) -> HostView:
         unclear = str(error)
     listens = listens_of(tree)
     workers = workers_of(host, master) if master is not None else None
-    since = workers.since if workers is not None else None
     return HostView(
         program=program,
         tested=tested,
@@ -79,7 +78,7 @@ def read_host(host: Host, settings: NginxSettings, home: Layout) -> HostView:
         includes=includes,
         tree=tree,
         unclear=unclear,
-        not_loaded=not_loaded(host, home, tested.dump, includes, since),
+        not_loaded=not_loaded(host, home, tested.dump, includes, workers),
         upgrading=is_upgrading(host, settings),
         listening=listening,
     )

@@ -47,5 +47,6 @@ def _of(
     wanted = tuple(modules)
     for top in tree:
         for module in wanted:
-            if top.name == module:
-                yield from ((one, module) for one in top.block or () if one.name in names[module])
+            for one in (top.block or ()) if top.name == module else ():
+                if one.name in names[module]:
+                    yield one, module

@@ -14,6 +14,7 @@ from lbsync_nginx.settings import NginxSettings
 
 NOT_RUNNING = "not_running"
 
+_TICK_S, _SECONDS_S = 0.05, 2.0
 _TICKS_PER_S = 100  # USER_HZ is 100 on every Linux that NGINX is packaged for
 _STARTED = 19  # field 22 of /proc/PID/stat, counted from behind the name in parentheses
 _BOOT = re.compile(r"^btime (\d+)$", re.MULTILINE)
@@ -32,6 +33,8 @@ class Workers:
     taking: frozenset[int]
     ending: frozenset[int]
     since: float | None = None
+    unsure_s: float = 0.0
+    """By how much ``since`` may be too early."""
 
 
 def master_of(host: Host, settings: NginxSettings) -> int | None:
@@ -47,17 +50,32 @@ def workers_of(host: Host, master: int) -> Workers:
     """The master's workers as they are now. Raises TargetError."""
     (children,) = host.read_files([f"/proc/{master}/task/{master}/children"])
     pids = [int(word) for word in (children or b"").split()]
-    texts = host.read_files([f"/proc/{pid}/{name}" for pid in pids for name in ("cmdline", "stat")] + ["/proc/stat"])
+    texts = host.read_files([f"/proc/{pid}/{name}" for pid in pids for name in ("cmdline", "stat")])
     titles = {pid: _title(texts[2 * number]) for number, pid in enumerate(pids)}
     taking = frozenset(pid for pid, title in titles.items() if title == _WORKER)
     starts = [_ticks(texts[2 * number + 1]) for number, pid in enumerate(pids) if pid in taking]
-    boot = _BOOT.search((texts[-1] or b"").decode(errors="replace"))
     known = [start for start in starts if start is not None]
+    boot, unsure_s = _boot(host)
     return Workers(
         taking=taking,
         ending=frozenset(pid for pid, title in titles.items() if title == _ENDING),
-        since=int(boot[1]) + min(known) / _TICKS_PER_S if boot and known else None,
+        since=boot + min(known) / _TICKS_PER_S if boot is not None and known else None,
+        unsure_s=unsure_s,
     )
+
+
+def _boot(host: Host) -> tuple[float | None, float]:
+    """When the host was started, by its own clock, and by how much that may be too early.
+
+    The clock minus the time it is up is exact; where date knows no fractions the kernel's own word is to a second.
+    """
+    done = host.run(["sh", "-c", "date +%s.%N; cat /proc/uptime"])
+    words = done.stdout.decode(errors="replace").split()
+    try:
+        return float(words[0]) - float(words[1]), _TICK_S
+    except (ValueError, IndexError):
+        found = _BOOT.search((host.read_files(["/proc/stat"])[0] or b"").decode(errors="replace"))
+    return (float(found[1]) if found else None), _SECONDS_S
 
 
 def _title(cmdline: bytes | None) -> str:

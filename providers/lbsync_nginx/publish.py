@@ -181,18 +181,18 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
 def _refuse_unloaded(device: Device, tested: Tested) -> None:
     """Going back reloads as well: it waits for whoever is in the middle of a change. Raises Rejected (``foreign_config``)."""
     master = master_of(device.host, device.settings)
-    since = workers_of(device.host, master).since if master is not None else None
+    workers = workers_of(device.host, master) if master is not None else None
     try:
         includes = tree_of(tested.dump)[1]
     except ValueError:
         includes = ()
-    changed = not_loaded(device.host, device.home, tested.dump, includes, since)
+    changed = not_loaded(device.host, device.home, tested.dump, includes, workers)
     if changed:
         raise Rejected(
             f"{', '.join(changed)} changed after NGINX was loaded: a reload of lbsync's would put that change live",
             where=device.settings.config_file,
-            remedy="finish that change and reload NGINX (nginx -t, systemctl reload nginx), or put the file back; then "
-            "`lbsync rollback` again",
+            remedy="finish that change or put it back, reload NGINX (nginx -t, systemctl reload nginx), then `lbsync rollback` "
+            "again",
             code="foreign_config",
         )
 

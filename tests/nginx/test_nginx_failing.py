@@ -186,37 +186,35 @@ def test_a_warning_that_was_there_before_is_theirs(make_bench: Callable[..., Ngi
     assert bench.request("/owa/").scheme == "http"
 
 
-def changed_by_somebody(bench: NginxBench, where: str) -> Path:
-    """A second administrator changes a file of NGINX's, and does not reload it yet; which one."""
-    path = bench.nginx.main if where == "main" else bench.nginx.http_file.parent / "theirs.conf"
-    was = path.read_text() if path.exists() else ""
-    path.write_text(f"{was}# changed\n")
-    return path
-
-
 @pytest.mark.parametrize(("settings", "where"), [(HTTP, "main"), (STREAM, "another file")], ids=["http", "stream"])
 def test_a_second_administrators_change_is_not_put_live(
     make_bench: Callable[..., NginxBench], settings: dict[str, object], where: str
 ) -> None:
-    """Changed between plan and apply: refused, nothing written, not reloaded. The way back is not held up by it."""
+    """Changed between plan and apply and not loaded yet: refused, nothing written, not reloaded.
+
+    So is the way back, until they have loaded it.
+    """
     bench = make_bench(settings)
     bench.publish()
     services = (Service.OWA,) if settings == HTTP else ALL
+    theirs = bench.nginx.main if where == "main" else bench.nginx.http_file.parent / "theirs.conf"
     with bench.open() as provider:
         before = everything(bench)
         flipped = step_of(provider, SwitchMode(services=services, before=Mode.BRIDGE, after=Mode.OFFLOAD))
         planned = step_of(provider, republish(bench))
         perform(bench, provider, flipped.do)
-        path = changed_by_somebody(bench, where)
-        text = path.read_bytes()
-        with all_as_before(bench), pytest.raises(Rejected, match="somebody changed NGINX's other files") as caught:
-            perform(bench, provider, planned.do)
-        assert caught.value.code == "foreign_config"
+        theirs.write_text(f"{theirs.read_text() if theirs.exists() else ''}# changed\n")
+        later = theirs.stat().st_mtime + 3600
+        os.utime(theirs, (later, later))
+        for action in (planned.do, flipped.undo):
+            with all_as_before(bench), pytest.raises(Rejected, match="put that change live") as caught:
+                perform(bench, provider, action)
+            assert caught.value.code == "foreign_config"
+        os.utime(theirs, (0, 0))
+        bench.nginx.reload()
         perform(bench, provider, flipped.undo)
         wait_true(provider, flipped.undo_until)
-        assert path.read_bytes() == text
-    path.unlink() if where != "main" else None
-    assert everything(bench) == before
+    assert {path: about for path, about in everything(bench).items() if path != str(theirs)} == before
 
 
 def test_the_way_back_is_not_held_up_by_a_warning_of_theirs(published: NginxBench) -> None:
@@ -226,6 +224,7 @@ def test_the_way_back_is_not_held_up_by_a_warning_of_theirs(published: NginxBenc
         perform(published, provider, step.do)
         twice = f"server {{ listen {published.nginx.address}:{free_port(published.nginx.address)}; server_name x; }}\n"
         (published.nginx.http_file.parent / "theirs.conf").write_text(twice * 2)
+        published.nginx.reload()
         perform(published, provider, step.undo)
         wait_true(provider, step.undo_until)
     assert published.request("/owa/").scheme == "https"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from lbsync_nginx import tested
 from lbsync_nginx.dump import Directive, Dump, Include, parse_dump, tree_of
 from lbsync_nginx.errorlog import errors_since, log_path
 from lbsync_nginx.layout import Layout
+from lbsync_nginx.process import Workers
 from lbsync_nginx.reloading import LogMark
 from lbsync_nginx.settings import NginxSettings
+from lbsync_nginx.unloaded import not_loaded
 from lbsync_nginx.version import OLDEST, Version, parse_version, version_of
 from tests.nginx.conftest import NginxBench
 from tests.nginx.samples import HTTP
@@ -261,7 +265,8 @@ def test_a_log_is_read_from_a_mark(tmp_path: Path) -> None:
     log = tmp_path / "error.log"
     log.write_text(SAID, encoding="utf-8")
     first, *rest = SAID.splitlines(keepends=True)
-    assert errors_since(LocalHost(), LogMark(str(log), len(first))) == tested.errors_in("".join(rest))
+    told = errors_since(LocalHost(), LogMark(str(log), len(first)))
+    assert told == tuple(words.partition(", client:")[0] for words in tested.errors_in("".join(rest)))
     assert errors_since(LocalHost(), LogMark(str(log), len(SAID))) == ()
     assert errors_since(LocalHost(), LogMark(None)) == ()
     assert errors_since(LocalHost(), LogMark(f"{tmp_path}/none.log")) == ()
@@ -344,3 +349,38 @@ def test_a_version_survives_the_facts() -> None:
     for text in ("1.22", "one.two.three", "1.22.1.4"):
         with pytest.raises(ValueError, match=r"values|literal"):
             version_of(text)
+
+
+def test_what_other_sites_clients_sent_is_not_repeated(tmp_path: Path) -> None:
+    """Their requests may hold a token, their headers control characters; a broken handshake is told without its client."""
+    log = tmp_path / "error.log"
+    log.write_text(
+        '2026/01/01 00:00:00 [error] 1#1: *1 open() "/x" failed, client: 192.0.2.1, request: "GET /reset?token=hunter2"\n'
+        "2026/01/01 00:00:00 [crit] 1#1: *2 SSL_do_handshake() failed, client: 192.0.2.1, server: 0.0.0.0:443\n"
+        "2026/01/01 00:00:00 [emerg] 1#1: odd \x1b[31mwords\n",
+        encoding="utf-8",
+    )
+    told = errors_since(LocalHost(), LogMark(str(log)))
+    assert told == ("*2 SSL_do_handshake() failed", "odd ?[31mwords")
+
+
+HOME = Layout("/etc/nginx/lbsync", "/etc/nginx/conf.d/lbsync.conf")
+
+
+def test_only_what_changed_since_the_workers_started_is_not_loaded(tmp_path: Path) -> None:
+    """A file by its own time and its link's, however it came here; the folder of a mask by its names; ours never."""
+    old, new, sites = tmp_path / "old.conf", tmp_path / "new.conf", tmp_path / "sites"
+    sites.mkdir()
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    link = sites / "link.conf"
+    link.symlink_to(old)
+    dump = Dump({str(path): "" for path in (old, new, link)} | {HOME.http_file: ""}, str(old))
+    includes = [Include(f"{sites}/*.conf", ("http",)), Include("/etc/nginx/conf.d/*.conf", ("http",))]
+    long_ago, later, never = (Workers(frozenset({1}), frozenset(), at) for at in (1000.0, time.time() + 3600, None))
+    assert set(not_loaded(LocalHost(), HOME, dump, includes, long_ago)) == {str(p) for p in (old, new, link, sites)}
+    assert not_loaded(LocalHost(), HOME, dump, includes, later) == ()
+    assert not_loaded(LocalHost(), HOME, dump, includes, never) == ()
+    assert not_loaded(LocalHost(), HOME, dump, includes, None) == ()
+    assert not_loaded(Deaf(), HOME, dump, includes, long_ago) == ()

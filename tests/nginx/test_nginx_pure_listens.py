@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lbsync_nginx.dump import Dump, tree_of
-from lbsync_nginx.listens import Listen, conflicts, listens_of, speaks_http2
+from lbsync_nginx.listens import Listen, conflicts, listens_of, speaks_http2, with_default, without_default
 
 MAIN = "/etc/nginx/nginx.conf"
 OURS = "/etc/nginx/conf.d/lbsync.conf"
@@ -118,6 +118,9 @@ def wanted(module: str = "http", address: str = "192.0.2.10", port: int = 443, *
         (wanted(port=80, tls=False), "listen 192.0.2.10:80 ssl;", "http", "has 192.0.2.10:80 for TLS already"),
         (wanted("stream"), "listen 192.0.2.10:443 ssl;", "stream", "for TLS already"),
         (wanted(address="*"), "listen 192.0.2.10:443 ssl;", "http", "would never reach"),
+        (wanted(), "listen 443 ssl; server_name other.test;", "http", "would take that address away from it"),
+        (wanted("stream"), "listen 443 ssl;", "stream", "would take that address away from it"),
+        (wanted(port=80, tls=False), "server_name other.test;", "http", "would take that address away from it"),
         (wanted(address="*"), f"listen 443 ssl; server_name {NAME};", "http", f"serves {NAME}"),
         (wanted(address="2001:db8::1"), f"listen [2001:db8:0::1]:443 ssl; server_name {NAME};", "http", "[2001:db8:0::1]:443"),
     ],
@@ -135,13 +138,11 @@ def test_a_conflict_is_told_with_its_place(ours: Listen, server: str, module: st
     [
         (wanted(), "listen 192.0.2.10:443 ssl; server_name other.test;", "http"),
         (wanted(), "listen 192.0.2.10:443 ssl;", "http"),
-        (wanted(), "listen 443 ssl; server_name mail.contoso.test;", "http"),
-        (wanted(), "listen 443;", "http"),
-        (wanted("stream"), "listen 443 ssl;", "stream"),
+        (wanted(address="*"), "listen 443 ssl; server_name other.test;", "http"),
+        (wanted(address="*", port=80, tls=False), "server_name other.test;", "http"),
         (wanted(), "listen 192.0.2.11:443;", "stream"),
         (wanted(), "listen 192.0.2.10:8443;", "stream"),
         (wanted(), "listen 192.0.2.10:1-442;", "stream"),
-        (wanted(port=80, tls=False), "server_name other.test;", "http"),
     ],
 )
 def test_what_can_be_beside_ours_is_none(ours: Listen, server: str, module: str) -> None:
@@ -163,3 +164,14 @@ def test_http_2_of_another_server_is_seen_where_it_is_ours_too() -> None:
     )
     assert [listen.port for listen in speaks_http2([wanted()], theirs)] == [443]
     assert list(speaks_http2([wanted(tls=False)], theirs)) == []
+
+
+def test_who_is_the_default_of_a_shared_address_is_asked() -> None:
+    """Without one whoever is included first is; with one its TLS settings may hold before a name is known."""
+    ours = [wanted(address="*"), wanted(address="*", port=80, tls=False)]
+    plain, default = one("listen 443 ssl; server_name a.test;", "http"), one("listen 443 ssl default_server;", "http")
+    assert list(without_default(ours, [plain])) == [plain]
+    assert list(without_default(ours, [plain, default])) == []
+    assert list(without_default([wanted("stream")], [plain])) == []
+    assert list(with_default(ours, [plain, default])) == [default]
+    assert list(with_default([wanted("stream")], [default])) == []

@@ -185,7 +185,7 @@ def test_a_leaf_is_named_only_where_it_is_read_from_the_text() -> None:
     text = text_of(VARIABLE, state)
     assert LEAF not in text
     assert "ssl_certificate $lbsync_certificate;" in text
-    assert "root /etc/nginx/lbsync/certs/live.pem;" in text
+    assert "root /etc/nginx/lbsync/certs-shared/live.pem;" in text
     found = state_of(text)
     assert found is not None
     assert found.leaf is None
