@@ -379,7 +379,7 @@ def key_of(bundle: Bundle) -> bytes:
     return b"-----BEGIN" + bundle.pem().rpartition(b"-----BEGIN")[2]
 
 
-@every_way
+@pytest.mark.parametrize("settings", [STREAM, HTTP | VARIABLE], ids=["stream", "variable"])
 def test_nothing_said_holds_a_key_or_quotes_the_administrators_files(
     make_bench: Callable[..., NginxBench], settings: dict[str, object]
 ) -> None:

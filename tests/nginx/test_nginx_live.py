@@ -279,8 +279,7 @@ def resumed(bench: NginxBench, version: ssl.TLSVersion) -> bool:
     return reused
 
 
-@by_reload
-@pytest.mark.parametrize("wrong", ["name", "authority"])
+@pytest.mark.parametrize(("settings", "wrong"), [(HTTP, "name"), (STREAM, "authority")], ids=["http", "stream"])
 def test_the_leg_to_the_servers_is_verified(
     make_bench: Callable[..., NginxBench], settings: dict[str, object], wrong: str
 ) -> None:

@@ -17,7 +17,6 @@ from lbsync.services import Service
 from lbsync_nginx.state import NginxState, state_of, with_state
 from tests.balancers.bench import BRIDGED, wait_true
 from tests.nginx.acts import (
-    by_reload,
     certs_of,
     every_way,
     everything,
@@ -54,13 +53,9 @@ def test_a_certificate_that_nginx_refuses_leaves_the_old_one(
         assert (seen.leaf, seen.problems) == (bench.first.fingerprint, ())
 
 
-@by_reload
-def test_a_pair_that_nginxs_test_passes_and_no_handshake_does(
-    make_bench: Callable[..., NginxBench], settings: dict[str, object]
-) -> None:
+def test_a_pair_that_nginxs_test_passes_and_no_handshake_does(published: NginxBench) -> None:
     """An RSA certificate with an EC key: each is fine by itself, and clients get nothing. It is taken back at once."""
-    bench = make_bench(settings)
-    bench.publish()
+    bench = published
     change = SwitchCertificate(before=bench.first.fingerprint, after=bench.second.fingerprint)
     with bench.open() as provider:
         bench.apply(provider, InstallCertificate(leaf=bench.second.fingerprint))

@@ -132,12 +132,11 @@ def session_of(sshd: RunningSshd) -> int:
     return int(children[-1])
 
 
-@pytest.mark.parametrize("settings", [HTTP, STREAM], ids=["http", "stream"])
 def test_a_connection_that_broke_between_two_calls_is_opened_anew(
-    reached: Callable[..., tuple[NginxBench, RunningSshd]], settings: dict[str, object]
+    reached: Callable[..., tuple[NginxBench, RunningSshd]],
 ) -> None:
     """The call that meets the break may say so; the one after it does its work."""
-    bench, sshd = reached(settings, published=False)
+    bench, sshd = reached(STREAM, published=False)
     with bench.open() as provider:
         install = step_of(provider, InstallCertificate(leaf=bench.first.fingerprint))
         os.kill(session_of(sshd), signal.SIGKILL)
