@@ -58,6 +58,7 @@ class Lowering(BalancerLowering):
         """One step: every file, the link, a reload and its proof."""
         self._refuse_mixed(change.modes)
         before, link = self._image(seen)
+        self._refuse_mrsproxy_in_clear(change, before)
         was = next((state for text in before.values() if (state := state_of(text))), None)
         down = tuple(
             name for name in (was.down if was else ()) if name in {member.name for member in self.spec.members}
@@ -145,6 +146,19 @@ class Lowering(BalancerLowering):
                 state="nothing was changed",
                 remedy='give all services one mode (where they have several now, bridge them all first), or set proxy = "http" '
                 "where clients need no NTLM",
+            )
+
+    def _refuse_mrsproxy_in_clear(self, change: Publish, before: Files) -> None:
+        """A publish begins in the modes in force: in a stream those of offload would take MRSProxy along, if for a moment."""
+        offloads = Mode.OFFLOAD in change.modes.values()
+        new = state_of(before.get(self._main)) is None
+        alone = self._settings.mrsproxy_host is not None or Service.MRSPROXY not in self.spec.services
+        if self._settings.proxy == "stream" and offloads and new and not alone:
+            raise UnsupportedMode(
+                "services are offloaded now, and a stream would take MRSProxy to port 80 with them",
+                where=self.spec.name,
+                state="nothing was changed",
+                remedy='with proxy = "http" bridge every service first; or give MRSProxy a host name of its own (mrsproxy_host)',
             )
 
     def _places(self) -> str:

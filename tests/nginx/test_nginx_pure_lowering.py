@@ -185,6 +185,17 @@ def test_a_stream_refuses_mixed_modes() -> None:
     )
 
 
+def test_a_change_of_ways_does_not_take_mrsproxy_to_port_80() -> None:
+    """From http with services offloaded to a stream without a name for MRSProxy: not even until the modes are switched."""
+    nameless, seen = STREAM.model_copy(update={"mrsproxy_host": None}), full(HTTP)
+    with pytest.raises(UnsupportedMode, match="port 80") as caught:
+        publish(nameless, seen, OFFLOADED)
+    assert "bridge every service first" in caught.value.remedy
+    assert publish(nameless, seen, BRIDGED).do is not None
+    assert publish(STREAM, seen, OFFLOADED).do is not None
+    assert publish(nameless, full(nameless), OFFLOADED).do is not None
+
+
 def test_http_takes_mixed_modes() -> None:
     """Each service its own."""
     step = publish(HTTP, bare(HTTP), {**BRIDGED, Service.OWA: Mode.OFFLOAD})
