@@ -13,6 +13,8 @@ PROGRAMS := haproxy nginx libnginx-mod-stream openssh-server iproute2
 ifeq ($(CI),true)
 export LBSYNC_REQUIRE ?= haproxy,nginx,sshd,data
 endif
+# Tests wait for real programs more than they compute: two workers for each processor.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 # The wheels bring node and pyright with them: no look-up, no download, whatever else is on PATH.
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1

@@ -151,9 +151,9 @@ class Lowering(BalancerLowering):
     def _refuse_mrsproxy_in_clear(self, change: Publish, before: Files) -> None:
         """A publish begins in the modes in force: in a stream those of offload would take MRSProxy along, if for a moment."""
         offloads = Mode.OFFLOAD in change.modes.values()
-        new = state_of(before.get(self._main)) is None
+        changes_way = state_of(before.get(self._main)) is None and any(map(state_of, before.values()))
         alone = self._settings.mrsproxy_host is not None or Service.MRSPROXY not in self.spec.services
-        if self._settings.proxy == "stream" and offloads and new and not alone:
+        if self._settings.proxy == "stream" and offloads and changes_way and not alone:
             raise UnsupportedMode(
                 "services are offloaded now, and a stream would take MRSProxy to port 80 with them",
                 where=self.spec.name,

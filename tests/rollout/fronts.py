@@ -88,9 +88,9 @@ class Front(ABC):
         self._product = product
 
     @property
-    def certs(self) -> Path:
-        """The only folder that holds a private key."""
-        return self.running.owned / "certs"
+    def certs(self) -> tuple[Path, ...]:
+        """The only folders that hold a private key."""
+        return tuple(self.running.owned / name for name in ("certs", "certs-shared"))
 
     @property
     @abstractmethod

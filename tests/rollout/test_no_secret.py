@@ -68,7 +68,7 @@ class Watched:
         """Name and content of every file it may have written, and of every process's arguments."""
         for root in (*self._roots, self._rehearsal.balancer.log):
             for path in all_of(root):
-                if path.parent != self._rehearsal.balancer.certs and path.is_file():
+                if path.parent not in self._rehearsal.balancer.certs and path.is_file():
                     yield from _read(path)
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             yield from _read(path)
