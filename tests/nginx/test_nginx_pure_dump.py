@@ -187,7 +187,7 @@ def test_a_mask_covers_what_glob_would_find(pattern: str, path: str, covered: bo
 def test_what_nginx_prints_is_read(bench: NginxBench) -> None:
     """The real program's own words: every file, and a tree with the administrator's server in it."""
     (bench.nginx.http_file.parent / "theirs.conf").write_text(
-        "server { listen 127.0.0.1:1; server_name theirs.test; }\n"
+        f"server {{ listen {bench.nginx.address}:{bench.nginx.own_port}; server_name theirs.test; }}\n"
     )
     found = tested.read_test(LocalHost(), NginxSettings.model_validate(bench.settings))
     assert (found.passed, found.errors) == (True, ())
@@ -202,11 +202,12 @@ def test_what_nginx_refuses_is_read(bench: NginxBench) -> None:
     """Its reason, and no configuration; a warning by itself passes."""
     theirs = bench.nginx.http_file.parent / "theirs.conf"
     settings = NginxSettings.model_validate(bench.settings)
-    theirs.write_text("server { listen 127.0.0.1:1; no_such_word; }\n")
+    place = f"{bench.nginx.address}:{bench.nginx.own_port}"
+    theirs.write_text(f"server {{ listen {place}; no_such_word; }}\n")
     found = tested.read_test(LocalHost(), settings)
     assert found.passed is False
     assert any("no_such_word" in words for words in found.errors)
-    twice = "server { listen 127.0.0.1:1; server_name a.test; }\n"
+    twice = f"server {{ listen {place}; server_name a.test; }}\n"
     theirs.write_text(twice * 2)
     found = tested.read_test(LocalHost(), settings)
     assert found.passed is True
