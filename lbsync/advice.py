@@ -51,3 +51,12 @@ class Advice(Value):
         found = [f for f in self.farm if f.severity == "refuse"]
         found += [f for verdict in self.services for f in verdict.findings if f.severity == "refuse"]
         return tuple(dict.fromkeys(found))
+
+    @property
+    def corrections(self) -> dict[Service, Mode]:
+        """The mode to want instead, for each service whose wanted mode is refused and whose recommended one is possible."""
+        return {
+            verdict.service: verdict.recommended
+            for verdict in self.services
+            if verdict.refused and verdict.recommended in verdict.possible
+        }

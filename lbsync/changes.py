@@ -11,7 +11,7 @@ from pydantic import Field
 
 from lbsync.facts import OutlookAnywhereFacts
 from lbsync.model import Mode, Value
-from lbsync.services import Service
+from lbsync.services import MailService, Service
 from lbsync_certs import Fingerprint, Thumbprint
 
 
@@ -39,6 +39,25 @@ class SwitchCertificate(Value):
     kind: Literal["switch-certificate"] = "switch-certificate"
     before: Fingerprint
     after: Fingerprint
+
+
+class SwitchSides(Value):
+    """Serve another leaf and send new connections to other servers, in one moment.
+
+    The two-sided switch of a rotation under Extended Protection: a client's channel binding is the leaf that its connection was
+    opened with, so no connection may ever meet a server that holds another. Before, the servers ``fresh`` are drained and hold
+    ``after``, and ``old`` serve alone, holding ``before``. Afterwards new connections meet ``after`` and go to ``fresh`` only;
+    those opened under ``before`` stay with ``old`` until they end by themselves within ``timeout_s``, then stop the run or are
+    cut. It leaves ``old`` drained, as ``Drain`` does, and takes ``fresh`` back, as ``Undrain`` does.
+    """
+
+    kind: Literal["switch-sides"] = "switch-sides"
+    before: Fingerprint
+    after: Fingerprint
+    old: tuple[str, ...] = Field(min_length=1)
+    fresh: tuple[str, ...] = Field(min_length=1)
+    timeout_s: float
+    on_timeout: Literal["stop", "cut"]
 
 
 class SwitchMode(Value):
@@ -111,18 +130,56 @@ class ImportCertificate(Value):
     thumbprint: Thumbprint
 
 
+class RemoveCertificate(Value):
+    """Take a certificate with its key out of a server's store, for good: there is no way back.
+
+    ``released`` are the Exchange services that name it still and that another certificate of that server has taken over:
+    Exchange takes no service off a certificate ("you can't remove the assignment").
+    """
+
+    kind: Literal["remove-certificate"] = "remove-certificate"
+    leaf: Fingerprint
+    thumbprint: Thumbprint
+    released: tuple[str, ...] = ()
+
+
+class UninstallCertificate(Value):
+    """Take a certificate's file or objects, the key among them, off a balancer that does not serve it; there is no way back."""
+
+    kind: Literal["uninstall-certificate"] = "uninstall-certificate"
+    leaf: Fingerprint
+
+
+class AlsoEnable(Value):
+    """Enable the certificate for another service as well. ``before`` has every certificate that the service has now.
+
+    ``back`` is the one that the undo enables it for again; ``None`` where there is none, or where nobody can tell. With
+    ``stays`` (SMTP only) ``back`` goes on to be the certificate that servers use among themselves.
+    """
+
+    service: MailService
+    before: tuple[Thumbprint, ...] = ()
+    back: Thumbprint | None = None
+    stays: bool = False
+
+
 class EnableCertificate(Value):
-    """Bind a stored certificate to IIS, with the Require SSL state kept; the undo binds the one before."""
+    """Bind a stored certificate to IIS, with the Require SSL state kept; the undo binds the one before.
+
+    ``also`` are the other services that are given it with the same step.
+    """
 
     kind: Literal["enable-certificate"] = "enable-certificate"
     before: Thumbprint | None
     after: Thumbprint
+    also: tuple[AlsoEnable, ...] = ()
 
 
 Change = Annotated[
     InstallCertificate
     | Publish
     | SwitchCertificate
+    | SwitchSides
     | SwitchMode
     | Drain
     | Undrain
@@ -130,6 +187,8 @@ Change = Annotated[
     | RequireSsl
     | SetOutlookAnywhere
     | ImportCertificate
-    | EnableCertificate,
+    | EnableCertificate
+    | RemoveCertificate
+    | UninstallCertificate,
     Field(discriminator="kind"),
 ]

@@ -22,6 +22,7 @@ class Limits(Value):
     drain_timeout_s: float = Field(default=300, ge=0)
     on_drain_timeout: Literal["stop", "cut"] = "stop"
     outlook_anywhere_wait_s: float = Field(default=900, gt=0)
+    prove_within_s: float = Field(default=60, gt=0)
     allow_drift: bool = False
 
 

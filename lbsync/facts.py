@@ -68,13 +68,17 @@ class BindingFacts(Value):
 
 
 class StoredCertificate(Value):
-    """A certificate in a server's store. ``services`` and ``status`` are ``None`` when only the local tier was read."""
+    """A certificate in a server's store. ``services`` and ``status`` are ``None`` when only the local tier was read.
+
+    ``internal_transport`` is true for the one that servers use for SMTP among themselves, ``None`` where nobody said.
+    """
 
     info: CertificateInfo
     has_private_key: bool
     exportable: bool | None
     services: tuple[str, ...] | None = None
     status: str | None = None
+    internal_transport: bool | None = None
 
 
 class ServerLive(Value):
@@ -159,6 +163,7 @@ class ExchangeCertificate(Value):
     services: tuple[str, ...] | None = None
     status: str | None = None
     exportable: bool | None = None
+    internal_transport: bool | None = None
 
 
 class FarmFacts(Value):

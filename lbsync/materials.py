@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lbsync.facts import ServerFacts
     from lbsync_certs import Bundle
 
-_LARGEST_BYTES = 1_000_000
+LARGEST_BYTES = 1_000_000
 """A PFX is some kilobytes; what is larger was named by mistake."""
 
 
@@ -41,12 +41,9 @@ class FileSource:
 
     def read(self) -> Bundle:
         """What the file holds, whichever leaf that is. Raises CertificateError, SecretError."""
-        from lbsync_certs.pem import open_pem
-        from lbsync_certs.pfx import open_pfx
-
         try:
             with self.path.open("rb") as file:
-                data = file.read(_LARGEST_BYTES)
+                data = file.read(LARGEST_BYTES)
         except OSError as error:
             raise CertificateError(
                 f"the certificate file cannot be read: {error.strerror}",
@@ -58,7 +55,7 @@ class FileSource:
         secret = self.password()
         password = secret.get_secret_value() if secret else None
         try:
-            return open_pem(data, password) if b"-----BEGIN " in data else open_pfx(data, password)
+            return open_bytes(data, password)
         except CertificateProblem as problem:
             raise told(problem, str(self.path)) from None
 
@@ -66,6 +63,14 @@ class FileSource:
         """The file's bundle, where it has this leaf."""
         bundle = self.read()
         return bundle if bundle.fingerprint == leaf else None
+
+
+def open_bytes(data: bytes, password: str | None) -> Bundle:
+    """A PFX, or PEM text. Raises CertificateProblem."""
+    from lbsync_certs.pem import open_pem
+    from lbsync_certs.pfx import open_pfx
+
+    return open_pem(data, password) if b"-----BEGIN " in data else open_pfx(data, password)
 
 
 Export = Callable[[str, Thumbprint], "Bundle"]

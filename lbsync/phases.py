@@ -59,6 +59,7 @@ class Phases:
         if desired.leaf is None:
             raise AssertionError("a plan without a certificate")
         self.leaf = desired.leaf.fingerprint
+        self.thumbprint = desired.leaf.thumbprint
         self.desired = desired
         self.facts = facts
         self.targets = targets
@@ -224,7 +225,9 @@ class Phases:
         return tuple(ends) or front
 
     def _gate(self, name: str, summary: str, checks: tuple[Check, ...]) -> None:
-        step = Step(id=StepId(f"{OUTSIDE}:{name}"), target=OUTSIDE, sign="?", summary=summary, until=checks)
+        within = {"deadline_s": self.desired.limits.prove_within_s}
+        until = tuple(check.model_copy(update=within) for check in checks)
+        step = Step(id=StepId(f"{OUTSIDE}:{name}"), target=OUTSIDE, sign="?", summary=summary, until=until)
         self.front = self.weave.add((step,), after=self.front)
 
     def _serving_checks(self) -> tuple[Check, ...]:
@@ -242,7 +245,7 @@ class Phases:
         checks = list(self._serving_checks())
         for seen in self.facts.balancers:
             able = self.capabilities[seen.balancer]
-            for service, mode in self.desired.modes.items():
+            for service, mode in self._modes_at_the_end(seen).items():
                 if not any(server.vdir(service) for server in self.facts.servers):
                     continue
                 verb, args = "service", {"balancer": seen.balancer, "service": service.value, "mode": mode.value}
@@ -260,10 +263,14 @@ class Phases:
                 checks.append(Check(target=OUTSIDE, verb=verb, args={"balancer": seen.balancer}, summary=summary))
         return tuple(checks)
 
+    def _modes_at_the_end(self, _seen: BalancerFacts) -> Mapping[Service, Mode]:
+        """By service: the mode it has at a balancer once the plan is done."""
+        return self.desired.modes
+
     def _asks_mrsproxy(self, able: Capabilities) -> bool:
         enabled = self.facts.farm.mrsproxy_of(server.server for server in self.facts.servers)
         expected = Expected(leaf=self.leaf, modes=self.desired.modes, mrsproxy_enabled=enabled)
-        return expected.asks_mrsproxy(filters_paths=able.filters_paths, mrsproxy_host=able.mrsproxy_host)
+        return expected.asks_mrsproxy(per_path_modes=able.per_path_modes, mrsproxy_host=able.mrsproxy_host)
 
 
 def _ready(balancer: str, name: str, services: tuple[Service, ...], mode: Mode) -> Step:

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from lbsync.advice import Advice, Finding
-from lbsync.advise import advise, advise_distribution
+from lbsync.advise import advise, advise_distribution, advise_retirement, advise_rotation
+from lbsync.advise.rotation import guarded
 from lbsync.desired import Desired, FactSet
 from lbsync.errors import UnsafeChange
 from lbsync.model import Plan
 from lbsync.phases import Phases
+from lbsync.rotation.also import refuse_unable
+from lbsync.rotation.ground import Ground
+from lbsync.rotation.removing import Removal
+from lbsync.rotation.retiring import Retiring
+from lbsync.rotation.sides import Sides, halves
+from lbsync.rotation.weaving import Rotation
+from lbsync.services import MailService
 from lbsync.target import Capabilities, Target
 
 
@@ -72,6 +80,71 @@ def build_distribution(desired: Desired, facts: FactSet, targets: Mapping[str, T
     return _plan(phases, advice)
 
 
+def build_rotation(
+    desired: Desired,
+    facts: FactSet,
+    targets: Mapping[str, Target],
+    capabilities: Mapping[str, Capabilities],
+    now: datetime,
+    *,
+    to_servers: bool = True,
+    maintenance: bool = False,
+    also: Sequence[MailService] = (),
+) -> Plan:
+    """Make the plan that takes ``desired.leaf`` to every published balancer and, ``to_servers``, onto IIS 443 of every member.
+
+    Under Extended Protection servers always change, half by half; ``maintenance`` changes all at once instead. Modes and
+    structure stay as they are, and balancers that are not published are left alone. ``also`` are services that servers give
+    the certificate to besides IIS. Raises as ``build`` does.
+    """
+    at_work = facts.model_copy(update={"balancers": tuple(b for b in facts.balancers if b.published)})
+    todo = [s for s in facts.servers if (s.front_end_leaf.info if s.front_end_leaf else None) != desired.leaf]
+    protected = bool(guarded(facts.servers))
+    sides = _sides(desired, at_work) if protected and not maintenance and todo else None
+    advice = advise_rotation(
+        desired, at_work, capabilities, now, two_sided=protected and not maintenance and bool(todo)
+    )
+    _refuse(advice)
+    refuse_unable(facts.servers, also, desired.leaf)
+    rotation = Rotation(desired, at_work, targets, capabilities, basis=basis(desired, facts), now=now, also=also)
+    servers = [server for server in facts.servers if rotation.is_due(server)] if to_servers or protected else []
+    if maintenance:
+        rotation.at_once(servers)
+    elif sides is not None:
+        rotation.in_two_sides(sides)
+    else:
+        rotation.one_by_one(servers)
+    return _plan(rotation, advice)
+
+
+def build_retirement(
+    desired: Desired, ground: Ground, chosen: Sequence[Retiring], targets: Mapping[str, Target]
+) -> Plan:
+    """Make the plan that removes the certificates ``chosen`` from servers and balancers, for good; no step has a way back.
+
+    Modes and everything else stay as they are; without ``chosen`` there are no steps. Raises as ``build`` does.
+    """
+    digest = basis(desired, ground.facts)
+    removal = Removal(ground, chosen, targets, basis=digest, now=ground.now)
+    if removal.weave.steps:
+        _refuse(advise_retirement(desired, ground.facts, ground.now))
+    return Plan(
+        farm=desired.farm,
+        basis=digest,
+        steps=removal.weave.steps,
+        modes=desired.modes,
+        leaf=ground.current.fingerprint,
+        notes=tuple(removal.notes),
+    )
+
+
+def _sides(desired: Desired, facts: FactSet) -> Sides | None:
+    """The halves; ``None`` where no published balancer serves another leaf, so that the servers just follow."""
+    leaf = desired.leaf
+    before = next((b.leaf for b in facts.balancers if leaf and b.leaf and b.leaf != leaf.fingerprint), None)
+    return halves(facts.servers, before) if before else None
+
+
 def _admitted(
     desired: Desired,
     facts: FactSet,
@@ -82,6 +155,11 @@ def _admitted(
     now: datetime,
     basis_facts: FactSet | None = None,
 ) -> Phases:
+    _refuse(advice)
+    return Phases(desired, facts, targets, capabilities, basis=basis(desired, basis_facts or facts), now=now)
+
+
+def _refuse(advice: Advice) -> None:
     if advice.refusals:
         raise UnsafeChange(
             "The plan is refused.",
@@ -89,7 +167,6 @@ def _admitted(
             state="nothing was changed",
             remedy="do what each reason says, then plan again",
         )
-    return Phases(desired, facts, targets, capabilities, basis=basis(desired, basis_facts or facts), now=now)
 
 
 def _plan(phases: Phases, advice: Advice) -> Plan:

@@ -110,7 +110,9 @@ class Prober:
                 if service is not Service.MRSPROXY:
                     mode = expected.modes.get(service, Mode.BRIDGE)
                     judgements.append(self._service(listener, service, mode))
-                elif expected.asks_mrsproxy(filters_paths=listener.filters_paths, mrsproxy_host=listener.mrsproxy_host):
+                elif expected.asks_mrsproxy(
+                    per_path_modes=listener.per_path_modes, mrsproxy_host=listener.mrsproxy_host
+                ):
                     judgements.append(self._mrsproxy(listener, expected.mrsproxy_enabled, listener.mrsproxy_host))
             if listener.filters_paths:
                 judgements.append(self._absent(listener))
@@ -172,12 +174,16 @@ class Prober:
         # everything else on the shared names, which is nobody's mistake; MRSProxy's own name has one way only.
         spellings = _MRSPROXY_SPELLINGS if listener.filters_paths or own_host is not None else ()
         host = self.hosts[0] if own_host is None else own_host
-        canonical, *others = self._each(listener, host, (SERVICES[Service.MRSPROXY].prefix, *spellings))
-        return judge_mrsproxy(canonical, others, enabled=enabled)
+        there = listener
+        if own_host is not None and listener.mrsproxy is not None:
+            address, port = listener.mrsproxy
+            there = listener.model_copy(update={"address": address, "https_port": port})
+        canonical, *others = self._each(there, host, (SERVICES[Service.MRSPROXY].prefix, *spellings))
+        return judge_mrsproxy(canonical, others, enabled=enabled, resets=not listener.answers_unknown)
 
     def _absent(self, listener: Listener) -> Judgement:
         paths = (*_POWERSHELL, f"/no-such-path-{uuid.uuid4().hex[:8]}")
-        return judge_absent(self._each(listener, self.hosts[0], paths))
+        return judge_absent(self._each(listener, self.hosts[0], paths), resets=not listener.answers_unknown)
 
     def _redirect(self, listener: Listener) -> list[Judgement]:
         return [judge_redirect(self.ask_plain(listener, host, "/owa/"), listener.https_port) for host in self.hosts]
@@ -232,6 +238,7 @@ def _get(connection: socket.socket, unanswered: Answer) -> Answer:
     """One anonymous GET on an open connection; what breaks on the way is an answer too."""
     client = http.client.HTTPConnection(_host_header(unanswered.host))
     client.sock = connection
+    response: http.client.HTTPResponse | None = None
     try:
         client.request("GET", unanswered.path, headers={"Accept": "*/*", "Connection": "close", "User-Agent": "lbsync"})
         response = client.getresponse()
@@ -239,7 +246,10 @@ def _get(connection: socket.socket, unanswered: Answer) -> Answer:
         if len(body) < _MOST_BODY and response.length:  # read() with a size does not say that the body broke off
             raise http.client.IncompleteRead(body, response.length)
     except (OSError, http.client.HTTPException) as error:
-        return unanswered.model_copy(update={"failure": f"the answer broke off: {type(error).__name__}"})
+        # Somebody closed it instead of an answer: silence, half an answer, and what is no HTTP are something else.
+        closed = response is None and isinstance(error, (ConnectionResetError, ssl.SSLEOFError))
+        failure = f"the answer broke off: {type(error).__name__}"
+        return unanswered.model_copy(update={"failure": failure, "broke_off": closed})
     finally:
         client.close()
     named = _HEALTH.match(body)

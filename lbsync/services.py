@@ -38,6 +38,14 @@ class Service(StrEnum):
     MRSPROXY = "mrsproxy"
 
 
+class MailService(StrEnum):
+    """What Exchange has a certificate for besides IIS and may be given another; named as Enable-ExchangeCertificate does."""
+
+    SMTP = "SMTP"
+    IMAP = "IMAP"
+    POP = "POP"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """What Exchange says of one service.

@@ -73,8 +73,19 @@ class Capabilities(Value):
     """Offload and bridge mixed on one listener, chosen by path."""
     filters_paths: bool = True
     """Unknown paths, PowerShell and odd spellings end here; false where no path is seen and everything is passed on."""
+    one_mode_reason: str = "It sees no path"
+    """Where ``per_path_modes`` is false: why not, as the beginning of a sentence."""
+    one_mode_remedy: str = "use a balancer that routes by path"
+    """And how it can have a mode by service nevertheless."""
+    answers_unknown: bool = True
+    """What is not published is answered 404; false where its connection is reset."""
     mrsproxy_host: str | None = None
-    """The host name that carries MRSProxy alone, passed through to the servers, where no path is seen."""
+    """The host name that carries MRSProxy alone, always over TLS to the servers, where there is one mode for all services."""
+    mrsproxy_address: str | None = None
+    """Where that name is served, if not where all others are; with ``mrsproxy_port``."""
+    mrsproxy_port: int | None = None
+    mrsproxy_ends_here: bool = False
+    """That name is served with the published certificate; else it is passed through to the servers' own."""
     ntlm_safe: frozenset[Mode] = frozenset(Mode)
     """Modes in which connection-bound authentication (NTLM, Negotiate) works and stays with its connection."""
     ntlm_unused: bool = False
@@ -85,6 +96,13 @@ class Capabilities(Value):
     """Services are routed to their other pool one by one, without a reload; else together in one step."""
     live_certificate_switch: bool = True
     drain: bool = True
+    switches_sides: bool = False
+    """It can serve another leaf and send new connections to other servers in one moment, while those opened under the leaf
+    before stay where they are (``SwitchSides``)."""
+    resumes_sessions: bool = True
+    """A client may resume a TLS session, and then has the leaf it was opened with, whatever is served by now."""
+    resumption_remedy: str = ""
+    """How that is turned off."""
     high_availability: bool = False
 
     @property

@@ -39,7 +39,7 @@ class Light(StrEnum):
 class Listener(Value):
     """Where clients reach a balancer. ``http_port`` ``None``: nothing is promised on plain http.
 
-    ``filters_paths`` and ``mrsproxy_host`` are what its provider's capabilities say of them.
+    The rest is what its provider's capabilities say of them; ``mrsproxy`` is where MRSProxy's own name is served, if elsewhere.
     """
 
     balancer: str
@@ -47,7 +47,10 @@ class Listener(Value):
     https_port: int = Field(default=HTTPS_PORT, ge=1, le=65535)
     http_port: int | None = Field(default=HTTP_PORT, ge=1, le=65535)
     filters_paths: bool = True
+    per_path_modes: bool = True
+    answers_unknown: bool = True
     mrsproxy_host: str | None = None
+    mrsproxy: tuple[str, int] | None = None
 
 
 class Expected(Value):
@@ -58,14 +61,14 @@ class Expected(Value):
     mrsproxy_enabled: bool | None = None
     """``None`` where nobody knows; then a 403 counts as "disabled"."""
 
-    def asks_mrsproxy(self, *, filters_paths: bool, mrsproxy_host: str | None) -> bool:
+    def asks_mrsproxy(self, *, per_path_modes: bool, mrsproxy_host: str | None) -> bool:
         """Whether MRSProxy can be asked of a balancer with these capabilities.
 
-        It cannot where no path is seen, everything is offloaded and nothing carries MRSProxy apart, which is allowed only
-        where it is disabled: its path would meet port 80, and whatever answered there would prove nothing.
+        It cannot where all services share a mode, everything is offloaded and nothing carries MRSProxy apart, which is allowed
+        only where it is disabled: its path would meet port 80, and whatever answered there would prove nothing.
         """
         offloaded = any(mode is Mode.OFFLOAD for mode in self.modes.values())
-        return filters_paths or mrsproxy_host is not None or self.mrsproxy_enabled is not False or not offloaded
+        return per_path_modes or mrsproxy_host is not None or self.mrsproxy_enabled is not False or not offloaded
 
 
 class Greeting(Value):
@@ -80,7 +83,8 @@ class Greeting(Value):
 class Answer(Value):
     """One HTTP answer, or why there was none.
 
-    ``status`` is ``None`` without an answer; ``refused`` is true when TLS was there and its certificate did not verify.
+    ``status`` is ``None`` without an answer; ``refused`` is true when TLS was there and its certificate did not verify,
+    ``broke_off`` when the request was sent and the other side ended the connection before any answer.
     ``authenticate`` holds the schemes of WWW-Authenticate, lower case; ``member`` the server that a health page names.
     """
 
@@ -93,6 +97,7 @@ class Answer(Value):
     member: str | None = None
     failure: str = ""
     refused: bool = False
+    broke_off: bool = False
 
 
 class Judgement(Value):
@@ -160,14 +165,17 @@ def judge_service(
     return _judged(f"{service} ({mode})", light, reason, (health, door))
 
 
-def judge_mrsproxy(answer: Answer, spellings: Sequence[Answer] = (), *, enabled: bool | None = None) -> Judgement:
+def judge_mrsproxy(
+    answer: Answer, spellings: Sequence[Answer] = (), *, enabled: bool | None = None, resets: bool = False
+) -> Judgement:
     """MRSProxy asks for Negotiate or NTLM, or says 403 where it is disabled; it never fails, whatever its spelling.
 
-    A 5xx is how it answers over plain http. Other ``spellings`` of its path may also be refused with 400 or 404.
+    A 5xx is how it answers over plain http. Other ``spellings`` of its path may also be refused with 400 or 404, or have their
+    connection reset by a balancer that ``resets``.
     """
     light, reason = _mrsproxy(answer, enabled)
     for other in spellings:
-        if light is Light.GREEN and (other.status is None or other.status not in _REFUSALS):
+        if light is Light.GREEN and other.status not in _REFUSALS and not (resets and _was_reset(other)):
             light, reason = Light.YELLOW, f"{other.path} answers {_said(other)}, as if it went another way"
     return _judged(Service.MRSPROXY.value, light, reason, (answer, *spellings))
 
@@ -178,11 +186,12 @@ def judge_redirect(answer: Answer, https_port: int) -> Judgement:
     return _judged("http to https", light, reason, (answer,))
 
 
-def judge_absent(answers: Sequence[Answer]) -> Judgement:
-    """PowerShell and unknown paths answer 404."""
-    wrong = [answer for answer in answers if answer.status != _NOT_FOUND]
+def judge_absent(answers: Sequence[Answer], *, resets: bool = False) -> Judgement:
+    """PowerShell and unknown paths answer 404, or have their connection reset by a balancer that ``resets``."""
+    wrong = [answer for answer in answers if answer.status != _NOT_FOUND and not (resets and _was_reset(answer))]
     if not wrong:
-        return _judged("not published", Light.GREEN, "PowerShell and unknown paths answer 404", answers)
+        how = "have their connection reset" if resets else "answer 404"
+        return _judged("not published", Light.GREEN, f"PowerShell and unknown paths {how}", answers)
     light = worst(_unanswered(answer) or Light.YELLOW for answer in wrong)
     reason = "; ".join(f"{answer.path} answers {_said(answer)} instead of 404" for answer in wrong)
     return _judged("not published", light, reason, answers)
@@ -276,6 +285,11 @@ def _same_host(answer: Answer, scheme: str, ours: int) -> bool:
         return False
     same = target.hostname is not None and target.hostname == ascii_name(answer.host)
     return target.scheme.lower() == scheme and same and port in {None, ours}
+
+
+def _was_reset(answer: Answer) -> bool:
+    """True where TLS was there and the connection ended instead of an answer."""
+    return answer.status is None and answer.broke_off
 
 
 def _unanswered(answer: Answer) -> Light | None:

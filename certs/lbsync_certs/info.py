@@ -40,6 +40,9 @@ _THUMBPRINT_NOISE = re.compile(r"[\s:\-\u200e\u200f\ufeff]")
 # ``C=Germany`` of a real farm: Windows takes names that break a length rule.
 _UNRULY = "Attribute's length must be"
 
+BROKEN = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What cryptography raises of a certificate only when a part of it is looked at."""
+
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
 
 
@@ -88,7 +91,7 @@ def describe(cert: x509.Certificate) -> CertificateInfo:
         names, addresses = _names(cert)
         server_auth = _serves(cert)
         subject, issuer = subject_of(cert), issuer_of(cert)
-    except ValueError as error:
+    except BROKEN as error:
         # An extension or a name that breaks its own rules; Windows stores such certificates without complaint.
         raise CertificateProblem(
             ProblemCode.UNREADABLE, f"The certificate {thumbprint_of(der)} has a part that cannot be read: {error}"

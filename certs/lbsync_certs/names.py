@@ -35,6 +35,15 @@ def ascii_name(name: str) -> str:
     return star + plain
 
 
+def is_name(name: str) -> bool:
+    """Whether it is a host name, a wildcard or an IP address; certificates may carry others, which no client asks for."""
+    try:
+        ascii_name(name)
+    except CertificateProblem:
+        return False
+    return True
+
+
 def covers(info: CertificateInfo, name: str) -> bool:
     """True when clients that ask for ``name`` (a host name or an IP address) accept this certificate.
 

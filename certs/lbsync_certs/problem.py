@@ -33,6 +33,10 @@ class ProblemCode(StrEnum):
     WEAK_KEY = "weak_key"
     SELF_SIGNED = "self_signed"
     NOT_FOR_SERVERS = "not_for_servers"
+    SAME = "same"
+    NOT_LATER = "not_later"
+    WEAKER_KEY = "weaker_key"
+    NOT_EXPORTABLE = "not_exportable"
 
 
 class CertificateProblem(Exception):

@@ -23,7 +23,7 @@ from lbsync.errors import (
     VerifyFailed,
 )
 from lbsync.model import State
-from lbsync.run import Failed, Held, Run, RunPhase
+from lbsync.run import Failed, Held, Run, RunPhase, removed_for_good
 
 _KNOWN: dict[str, type[LbsyncError]] = {
     kind.__name__: kind for kind in (Denied, Unreachable, Rejected, TargetError, VerifyFailed, RollbackIncomplete)
@@ -128,7 +128,11 @@ def _incomplete(run: Run) -> RollbackIncomplete:
 
 
 def _undone(run: Run) -> LbsyncError:
+    gone = removed_for_good(run)
     state = "everything is as it was before"
+    if gone:
+        done = "; ".join(f"{step.target}: {step.summary}" for step in gone)
+        state = f"what has no way back stays done, or may be half done ({done}); everything else is as it was before"
     if not run.failures:
         return LbsyncError(f"it was taken back: {run.turned_back}", where=run.run_id, state=state, code="taken-back")
     first = run.failures[0]

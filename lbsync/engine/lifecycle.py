@@ -17,7 +17,7 @@ from lbsync.engine.port import Clock, Journal, Observer, Pacing, Site, SystemClo
 from lbsync.errors import ForeignChange, LedgerError, PlanRefused
 from lbsync.ledger import PhaseChanged
 from lbsync.model import Plan
-from lbsync.run import Confirmed, Resumed, Run, RunPhase, RunStarted, TurnedBack
+from lbsync.run import Confirmed, Resumed, Run, RunPhase, RunStarted, TurnedBack, removed_for_good
 
 
 class Engine:
@@ -81,7 +81,7 @@ class Engine:
                     f"run {run_id} is {run.phase.value.replace('_', ' ')}: there is nothing to resume",
                     state="nothing was changed by this command",
                     remedy=f"`lbsync show {run_id}` tells what happened"
-                    if run.phase is RunPhase.UNDONE
+                    if run.phase is RunPhase.UNDONE or removed_for_good(run)
                     else f"`lbsync rollback {run_id}` takes it back",
                     code="at-rest",
                 )

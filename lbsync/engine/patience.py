@@ -7,7 +7,8 @@ real and cannot be interrupted by a stop.)
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from lbsync.engine.port import Asked, Clock, Pacing, Retrying, Site
@@ -19,8 +20,16 @@ from lbsync.run import Direction, RunPhase
 T = TypeVar("T")
 
 
+_PLACES_AT_ONCE = 32
+
+
 class Cut(Exception):
     """The wait was given up."""
+
+
+def place_of(check: Check) -> str:
+    """What a check is about: its target, or the balancer that is asked from outside."""
+    return str(check.args.get("balancer", check.target))
 
 
 class Patience:
@@ -53,8 +62,41 @@ class Patience:
                 self._clock.wait(self._never, pause)
         raise AssertionError("attempts is at least 1")  # pragma: no cover
 
-    def come_true(self, step_id: StepId, check: Check, direction: Direction) -> CheckResult:
-        """The answer with which the check passed. Raises VerifyFailed at its deadline, Denied at once, Cut."""
+    def all_true(self, step_id: StepId, checks: Sequence[Check], direction: Direction) -> tuple[CheckResult, ...]:
+        """The answers with which the checks passed, in order.
+
+        What is about different places is asked at once, what is about one place in turn. Raises as ``come_true`` does; the
+        others are given up then.
+        """
+        places: dict[str, list[Check]] = {}
+        for check in checks:
+            places.setdefault(place_of(check), []).append(check)
+        enough = threading.Event()
+
+        def in_turn(several: Sequence[Check]) -> list[CheckResult]:
+            try:
+                return [self.come_true(step_id, check, direction, enough) for check in several]
+            except BaseException:
+                enough.set()
+                raise
+
+        if len(places) < 2:  # noqa: PLR2004  nobody to wait for
+            return tuple(in_turn(checks))
+        with ThreadPoolExecutor(min(len(places), _PLACES_AT_ONCE), thread_name_prefix="lbsync-check") as pool:
+            asked = {place: pool.submit(in_turn, several) for place, several in places.items()}
+        errors = [error for each in asked.values() if (error := each.exception()) is not None]
+        if errors:
+            raise next((error for error in errors if not isinstance(error, Cut)), errors[0])
+        answers = {place: iter(each.result()) for place, each in asked.items()}
+        return tuple(next(answers[place_of(check)]) for check in checks)
+
+    def come_true(
+        self, step_id: StepId, check: Check, direction: Direction, enough: threading.Event | None = None
+    ) -> CheckResult:
+        """The answer with which the check passed. Raises VerifyFailed at its deadline, Denied at once, Cut.
+
+        ``enough``, when set, gives it up after its next answer.
+        """
         checker = self._site.checker(check.target)
         begun = self._clock.monotonic()
         pause = self._pacing.poll_first_s
@@ -70,12 +112,12 @@ class Patience:
                 return result
             waited = self._clock.monotonic() - begun
             self._record.tell(Asked(step_id, check, result, waited))
-            if self._given_up(direction):
+            if self._given_up(direction) or (enough is not None and enough.is_set()):
                 raise Cut
             if waited >= check.deadline_s:
                 raise VerifyFailed(
                     f"{check.summary} did not come true within {check.deadline_s:g} s: {result.detail}",
-                    where=check.target,
+                    where=place_of(check),
                     code=check.verb,
                 )
             self._clock.wait(woken_by, min(pause, check.deadline_s - waited))

@@ -165,7 +165,7 @@ class StepWorker:
 
     def _verify(self, step: Step, direction: Direction) -> None:
         checks = step.until if direction is Direction.DO else step.undo_until
-        results = tuple(self._patience.come_true(step.id, check, direction) for check in checks)
+        results = self._patience.all_true(step.id, checks, direction)
         self._record.emit(Verified(step=step.id, direction=direction, results=results))
 
 

@@ -27,6 +27,11 @@ def answer(verbs: Mapping[str, Callable[[D, Check], CheckResult]], device: D, ch
         return CheckResult(passed=False, detail=str(error))
 
 
+def gone(place: str, *, there: bool) -> CheckResult:
+    """Whether a certificate is gone from ``place``, its file or object."""
+    return CheckResult(passed=not there, detail=f"{place} is {'still there' if there else 'gone'}")
+
+
 def number(value: JsonValue, default: int) -> int:
     """An argument that is a whole number."""
     return value if isinstance(value, int) else default

@@ -11,6 +11,7 @@ A provider derives from ``BalancerLowering``, says how it publishes and switches
 | remove-certificate | leaf, keep_directory |
 | server-state | server, state (``drain``, ``ready``), cut_after_s: then wait so long and cut what is left, as cut-sessions does |
 | cut-sessions | server, wait_s |
+| switch-sides | before, after, old (servers), fresh (servers): see ``lbsync.changes.SwitchSides``; cut_after_s for the old ones |
 | mark, unmark | marker |
 
 | check | arguments |
@@ -18,6 +19,7 @@ A provider derives from ``BalancerLowering``, says how it publishes and switches
 | serving | leaf |
 | drained | server |
 | member-up | server, services (a list, or null for all) |
+| certificate-gone | leaf |
 """
 
 from __future__ import annotations
@@ -35,11 +37,14 @@ from lbsync.changes import (
     InstallCertificate,
     Mark,
     Publish,
+    RemoveCertificate,
     RequireSsl,
     SetOutlookAnywhere,
     SwitchCertificate,
     SwitchMode,
+    SwitchSides,
     Undrain,
+    UninstallCertificate,
 )
 from lbsync.errors import UnsupportedMode
 from lbsync.facts import BalancerFacts
@@ -54,12 +59,15 @@ class BalancerLowering(ABC):
     """Lowers changes for one balancer.
 
     ``marker`` is the path of its run marker; ``traffic`` is what one drained server still has, in the singular: a request, or a
-    connection where the balancer sees no requests. ``image["certs_directory"]`` of the facts says whether the certificate folder
-    is there.
+    connection where the balancer sees no requests; ``place`` is where certificates are put. ``image["certs_directory"]`` of the
+    facts says whether the certificate folder is there.
     """
 
-    def __init__(self, spec: BalancerSpec, *, marker: str, traffic: str = "request") -> None:
+    def __init__(
+        self, spec: BalancerSpec, *, marker: str, traffic: str = "request", place: str = "into the certificate folder"
+    ) -> None:
         self.spec = spec
+        self._place = place
         self._marker = marker
         self._traffic = traffic
 
@@ -78,8 +86,8 @@ class BalancerLowering(ABC):
     def lower(self, change: Change, seen: BalancerFacts) -> tuple[Step, ...]:
         """See ``Target.lower``. Raises UnsupportedMode; TypeError for a change that is no balancer's."""
         match change:
-            case InstallCertificate():
-                steps = self._install(change, seen)
+            case InstallCertificate() | UninstallCertificate():
+                steps = self._certificate(change, seen)
             case Publish():
                 self._refuse_impossible(self.spec.services, change.modes)
                 steps = self.publish(change, seen)
@@ -88,13 +96,15 @@ class BalancerLowering(ABC):
             case SwitchMode():
                 self._refuse_impossible(change.services, dict.fromkeys(change.services, change.after))
                 steps = self.switch_mode(change, seen)
+            case SwitchSides():
+                steps = self._switch_sides(change)
             case Drain():
                 steps = self._drain(change)
             case Undrain():
                 steps = self._undrain(change, seen)
             case Mark():
                 steps = self._mark(change, seen)
-            case RequireSsl() | SetOutlookAnywhere() | ImportCertificate() | EnableCertificate():
+            case RequireSsl() | SetOutlookAnywhere() | ImportCertificate() | EnableCertificate() | RemoveCertificate():
                 raise TypeError(f"{change.kind} is no change of a balancer")
         return steps
 
@@ -114,6 +124,9 @@ class BalancerLowering(ABC):
         """The check that the listener serves a leaf."""
         return self.check("serving", f"the listener serves certificate {leaf[:12]}", leaf=leaf)
 
+    def _certificate(self, change: InstallCertificate | UninstallCertificate, seen: BalancerFacts) -> tuple[Step, ...]:
+        return self._install(change, seen) if isinstance(change, InstallCertificate) else self._uninstall(change, seen)
+
     def _install(self, change: InstallCertificate, seen: BalancerFacts) -> tuple[Step, ...]:
         if change.leaf in seen.installed:
             return ()
@@ -123,9 +136,24 @@ class BalancerLowering(ABC):
                 id=self.step_id("install-certificate", change.leaf[:12]),
                 target=self.spec.name,
                 sign="+",
-                summary=f"put certificate {change.leaf[:12]} into the certificate folder; nothing serves it yet",
+                summary=f"put certificate {change.leaf[:12]} {self._place}; nothing serves it yet",
                 do=self.action("install-certificate", leaf=change.leaf),
                 undo=self.action("remove-certificate", leaf=change.leaf, keep_directory=keep),
+            ),
+        )
+
+    def _uninstall(self, change: UninstallCertificate, seen: BalancerFacts) -> tuple[Step, ...]:
+        if change.leaf not in seen.installed:
+            return ()
+        return (
+            Step(
+                id=self.step_id("remove-certificate", change.leaf[:12]),
+                target=self.spec.name,
+                sign="-",
+                summary=f"remove certificate {change.leaf[:12]} with its key, which it does not serve",
+                details=("for good: there is no way back from this step",),
+                do=self.action("remove-certificate", leaf=change.leaf, keep_directory=True),
+                until=(self.check("certificate-gone", f"{change.leaf[:12]} and its key are gone", leaf=change.leaf),),
             ),
         )
 
@@ -141,17 +169,59 @@ class BalancerLowering(ABC):
         )
         if change.on_timeout == "stop":
             return (drain,)
-        # Waiting is part of the effect: a check cannot be told to pass because time is over.
-        what, wait = f"the {self._traffic}s at {change.server}", f"{change.timeout_s:g} s"
-        cut = Step(
-            id=self.step_id("cut", change.server),
+        return (drain, self._cut(change.server, change.timeout_s, after=drain.id))
+
+    def _cut(self, server: str, timeout_s: float, after: StepId) -> Step:
+        """Waiting is part of the effect: a check cannot be told to pass because time is over."""
+        what, wait = f"the {self._traffic}s at {server}", f"{timeout_s:g} s"
+        return Step(
+            id=self.step_id("cut", server),
             target=self.spec.name,
             summary=f"wait up to {wait} for {what}, then cut what is left",
-            after=(drain.id,),
-            do=self.action("cut-sessions", server=change.server, wait_s=change.timeout_s),
-            until=(self._drained(change.server, _UP_WITHIN_S),),
+            after=(after,),
+            do=self.action("cut-sessions", server=server, wait_s=timeout_s),
+            until=(self._drained(server, _UP_WITHIN_S),),
         )
-        return (drain, cut)
+
+    def _switch_sides(self, change: SwitchSides) -> tuple[Step, ...]:
+        old, fresh = ", ".join(change.old), ", ".join(change.fresh)
+        # Going back, the servers change next under whatever is left at them: it must have ended, or is cut in the same step.
+        cut = change.on_timeout == "cut"
+        more: dict[str, JsonValue] = {"cut_after_s": change.timeout_s} if cut else {}
+        patience_s = _UP_WITHIN_S if cut else change.timeout_s
+        switch = Step(
+            id=self.step_id("switch-sides", change.after[:12]),
+            target=self.spec.name,
+            summary=f"serve certificate {change.after[:12]}, and send what is new to {fresh}, in one moment",
+            details=(
+                f"~ certificate: {change.before[:12]} → {change.after[:12]}",
+                f"~ new connections: {old} → {fresh}",
+                f"connections opened under {change.before[:12]} stay with {old} until they end",
+            ),
+            do=self._sides(change.before, change.after, change.old, change.fresh),
+            undo=self._sides(change.after, change.before, change.fresh, change.old, **more),
+            until=(self.serving(change.after), *(self._back(server, None) for server in change.fresh)),
+            undo_until=(
+                self.serving(change.before),
+                *(self._back(server, None) for server in change.old),
+                *(self._drained(server, patience_s) for server in change.fresh),
+            ),
+        )
+        if cut:
+            return (switch, *(self._cut(server, change.timeout_s, after=switch.id) for server in change.old))
+        gone = tuple(self._drained(server, change.timeout_s) for server in change.old)
+        wait = Step(
+            id=self.step_id("old-side-left", change.after[:12]),
+            target=self.spec.name,
+            sign="?",
+            summary=f"wait up to {change.timeout_s:g} s until no {self._traffic} is at {old}",
+            after=(switch.id,),
+            until=gone,
+        )
+        return (switch, wait)
+
+    def _sides(self, before: str, after: str, old: Iterable[str], fresh: Iterable[str], **more: JsonValue) -> Action:
+        return self.action("switch-sides", before=before, after=after, old=[*old], fresh=[*fresh], **more)
 
     def _undrain(self, change: Undrain, seen: BalancerFacts) -> tuple[Step, ...]:
         # Going back is a drain, whole in one step: what is left is cut there too, before Require SSL changes under it.

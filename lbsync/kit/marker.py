@@ -22,13 +22,13 @@ def leave_marker(host: Host, path: str, marker: str) -> Receipt:
     if there == marker:
         return Receipt(summary="the run marker is there already")
     if there is not None:
-        raise _other_run(path, there)
+        raise other_run(path, there)
     try:
         host.write_file(path, f"{marker}\n".encode(), exclusive=True)
     except Rejected as error:
         if error.code != "exists":
             raise
-        raise _other_run(path, read_marker(host, path) or "unknown") from error
+        raise other_run(path, read_marker(host, path) or "unknown") from error
     return Receipt(summary="left the run marker", details={"file": path})
 
 
@@ -41,11 +41,12 @@ def remove_marker(host: Host, path: str, marker: str) -> Receipt:
     return Receipt(summary="removed the run marker", details={"file": path})
 
 
-def _other_run(path: str, there: str) -> Rejected:
+def other_run(path: str, there: str) -> Rejected:
+    """The error for a place where another run's marker is."""
     return Rejected(
         f"another run says that it is at work here: {there}",
         where=path,
         state="nothing was changed",
-        remedy="wait for it; when it is dead for certain, take it back (`lbsync rollback`) or remove the file",
+        remedy="wait for it; when it is dead for certain, take it back (`lbsync rollback`) or remove the marker",
         code="marker",
     )

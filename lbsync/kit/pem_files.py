@@ -14,7 +14,7 @@ from lbsync.errors import Rejected
 from lbsync.kit.host import Host
 from lbsync.model import Receipt
 from lbsync.target import MaterialSource
-from lbsync_certs import Fingerprint, Thumbprint
+from lbsync_certs import Bundle, Fingerprint, Thumbprint
 from lbsync_certs.info import fingerprint_of, thumbprint_of
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
@@ -66,20 +66,29 @@ def install_pem(host: Host, folder: PemFolder, leaf: Fingerprint, materials: Mat
     digests = leaf_digests(held) if held is not None else None
     if digests is not None and digests[0] == leaf:
         return Receipt(summary="the certificate is installed already", details={"file": path})
-    bundle = materials.open(leaf)
-    if bundle.fingerprint != leaf:
-        raise Rejected(
-            f"the certificate that was opened is {bundle.fingerprint[:12]}, not {leaf[:12]}",
-            where=path,
-            state="nothing was written",
-            remedy="plan again: the source holds another certificate now",
-            code="other_certificate",
-        )
+    bundle = open_bundle(materials, leaf, path)
     owner, group, shared = folder.owner, folder.group, folder.shared
     host.make_directory(folder.path, mode=0o750 if shared else 0o700, owner=owner, group=group)
     host.write_file(path, bundle.pem(), mode=0o640 if shared else 0o600, owner=owner, group=group)
     readers = f"its owner and the group {group}" if shared else "its owner only"
     return Receipt(summary=f"wrote the certificate and its key, readable by {readers}", details={"file": path})
+
+
+def open_bundle(materials: MaterialSource, leaf: Fingerprint, place: str) -> Bundle:
+    """The certificate with its key, to be written to ``place``.
+
+    Raises CertificateError; Rejected (``other_certificate``) where the source holds another one by now; TargetError.
+    """
+    bundle = materials.open(leaf)
+    if bundle.fingerprint != leaf:
+        raise Rejected(
+            f"the certificate that was opened is {bundle.fingerprint[:12]}, not {leaf[:12]}",
+            where=place,
+            state="nothing was written",
+            remedy="plan again: the source holds another certificate now",
+            code="other_certificate",
+        )
+    return bundle
 
 
 def remove_pem(host: Host, folder: PemFolder, leaf: Fingerprint, *, served: bool, keep_directory: bool) -> Receipt:

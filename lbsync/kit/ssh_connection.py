@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import shlex
+import socket
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import paramiko
@@ -144,6 +145,7 @@ class SshConnection:
             if isinstance(error, (paramiko.SSHException, OSError, EOFError, ValueError)):
                 raise connection_error(error, where, str(known)) from error
             raise
+        _send_at_once(client)
         return client
 
     def _opened_sftp(self) -> paramiko.SFTPClient:
@@ -155,5 +157,24 @@ class SshConnection:
                 channel.exec_command(shlex.join(["sudo", "-n", "--", self.settings.sftp_server]))
             else:
                 channel.invoke_subsystem("sftp")
-            self._sftp = paramiko.SFTPClient(channel)
+            self._sftp = _greeted(channel)
         return self._sftp
+
+
+def _greeted(channel: paramiko.Channel) -> paramiko.SFTPClient:
+    """A session whose other side speaks SFTP. Raises SFTPError where it speaks something else, EOFError where it has gone."""
+    try:
+        return paramiko.SFTPClient(channel)
+    except OSError as error:
+        if not channel.closed or isinstance(error, (TimeoutError, ConnectionError)):
+            raise
+        # It had said its words and hung up before our first packet left: the same, seen a moment earlier.
+        raise paramiko.SFTPError("it hung up instead of an answer") from error
+
+
+def _send_at_once(client: paramiko.SSHClient) -> None:
+    """No waiting for the answer to the packet before (Nagle): a session is many small ones, and sshd delays its answers."""
+    transport = client.get_transport()
+    if transport is not None and isinstance(transport.sock, socket.socket):
+        with suppress(OSError):  # it ended meanwhile, which the next use tells
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -26,6 +26,7 @@ from lbsync.run.events import (
     load_event,
 )
 from lbsync.run.fold import Move, Progress, Run, Shown, StepStatus, passive, same_state
+from lbsync.run.lasting import lasting, removed_for_good
 from lbsync.run.transitions import IllegalEvent, RunPhase, StepPhase, advance
 
 __all__ = [
@@ -57,7 +58,9 @@ __all__ = [
     "TurnedBack",
     "Verified",
     "advance",
+    "lasting",
     "load_event",
     "passive",
+    "removed_for_good",
     "same_state",
 ]

@@ -33,6 +33,7 @@ from lbsync.run.events import (
     TurnedBack,
     Verified,
 )
+from lbsync.run.lasting import lasting
 from lbsync.run.transitions import IllegalEvent, RunPhase, StepPhase, advance, advance_step, illegal
 
 Shown = Literal["waiting", "running", "checking", "done", "failed", "undoing", "undone", "skipped"]
@@ -335,7 +336,10 @@ class Run:
             return "waiting" if forward else "skipped"
         if status.stuck is not None or status.held is not None:
             return "failed"
-        return "undone" if cleared and status.touched else _SHOWN[status.phase]
+        if cleared and status.touched:
+            performed: Shown = "done" if status.receipt is not None else "failed"
+            return performed if lasting(step) else "undone"
+        return _SHOWN[status.phase]
 
     def progress(self) -> Progress:
         """Counts of ``looks``."""

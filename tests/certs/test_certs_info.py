@@ -91,10 +91,11 @@ def test_a_forged_self_signature_is_no_self_signature() -> None:
     assert not is_self_signed(builder().public_key(key.public_key()).sign(other, hashes.SHA256()))
 
 
-def test_a_broken_extension_is_a_problem_with_the_thumbprint() -> None:
+@pytest.mark.parametrize("content", [b"\x30\x05\x82\x7fabc", b"\x30\x02\xa3\x00"], ids=["cut short", "x400 name"])
+def test_a_broken_extension_is_a_problem_with_the_thumbprint(content: bytes) -> None:
     """Windows stores certificates with extensions that break their own rules; one such is named, not a traceback."""
     key = ec.generate_private_key(ec.SECP256R1())
-    broken = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x05\x82\x7fabc")
+    broken = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, content)
     cert = builder().public_key(key.public_key()).add_extension(broken, critical=False).sign(key, hashes.SHA256())
     with pytest.raises(CertificateProblem) as caught:
         describe(cert)

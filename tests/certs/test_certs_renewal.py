@@ -8,7 +8,8 @@ import pytest
 
 from lbsync.testing.ca import TestCA
 from lbsync_certs import CertificateInfo, CertificateProblem
-from lbsync_certs.renewal import is_due, remaining, select, successor
+from lbsync_certs.problem import ProblemCode
+from lbsync_certs.renewal import hindrances, is_due, remaining, select, strength, successor
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -78,3 +79,45 @@ def test_selection_is_by_thumbprint() -> None:
     with pytest.raises(CertificateProblem, match="F" * 40) as caught:
         select([CURRENT, NEXT], "f" * 40)
     assert caught.value.code == "no_certificate"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "found"),
+    [
+        (info(1), {ProblemCode.SAME: "error"}),
+        (info(3, not_after=NOW + 10 * DAY), {ProblemCode.NOT_LATER: "warning"}),
+        (info(3, not_after=NOW - DAY), {ProblemCode.EXPIRED: "error"}),
+        (info(3, not_before=NOW + DAY, not_after=NOW + 365 * DAY), {ProblemCode.NOT_YET_VALID: "error"}),
+        (info(3, not_after=NOW + 365 * DAY, key_algorithm="rsa", key_bits=2048), {ProblemCode.WEAKER_KEY: "warning"}),
+        (
+            info(3, not_after=NOW + 365 * DAY, key_algorithm="rsa", key_bits=1024),
+            {ProblemCode.WEAK_KEY: "error", ProblemCode.WEAKER_KEY: "warning"},
+        ),
+        (info(3, not_after=NOW + 365 * DAY, names=("mail.test",)), {ProblemCode.NAME_MISSING: "error"}),
+        (NEXT, {}),
+    ],
+    ids=["itself", "no later", "ended", "tomorrow", "weaker", "too weak", "a name less", "the next"],
+)
+def test_everything_that_hinders_is_told_with_its_weight(candidate: CertificateInfo, found: dict[str, str]) -> None:
+    """What clients would refuse is an error, what a person may have reasons for a warning."""
+    assert {one.code: one.severity for one in hindrances(CURRENT, candidate, now=NOW)} == found
+
+
+def test_a_certificate_of_the_next_minutes_is_a_matter_of_clocks() -> None:
+    """Told so, and refused all the same."""
+    (soon,) = hindrances(CURRENT, info(3, not_before=NOW + DAY / 48, not_after=NOW + 365 * DAY), now=NOW)
+    (later,) = hindrances(CURRENT, info(3, not_before=NOW + DAY, not_after=NOW + 365 * DAY), now=NOW)
+    assert "clock" in soon.message
+    assert "clock" not in later.message
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "bits", "wanted"),
+    [
+        ("rsa", 1023, 0), ("rsa", 2048, 112), ("rsa", 4096, 128), ("rsa", 8192, 192), ("ec", 256, 128), ("ec", 384, 192),
+        ("ed25519", 256, 128), ("ed448", 456, 224), ("1.2.3", 0, 0),
+    ],
+)  # fmt: skip
+def test_keys_of_different_kinds_compare_by_their_strength(algorithm: str, bits: int, wanted: int) -> None:
+    """An EC 256 key is no weaker than RSA 3072."""
+    assert strength(info(1, key_algorithm=algorithm, key_bits=bits)) == wanted

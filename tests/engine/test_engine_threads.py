@@ -193,3 +193,46 @@ def test_a_foreign_change_stops_undos_that_have_only_read(value: int | None) -> 
     assert len(world.targets["S1"].effects) == done
     assert world.targets["S1"].state["x"] == value
     assert run.statuses[plan.steps[1].id].phase is StepPhase.DONE
+
+
+def looks(*balancers: str, deadline_s: float = 60.0) -> Plan:
+    """One gate that asks twice from outside about each balancer."""
+    checks = [
+        shows("outside", {"untouched": 1}, deadline_s).model_copy(
+            update={"args": {"items": {"untouched": 1}, "balancer": name}}
+        )
+        for name in balancers
+        for _ in range(2)
+    ]
+    step = gate("probe", checks[0]).model_copy(update={"until": tuple(checks)})
+    return Plan(farm="test", basis="basis", steps=(step,))
+
+
+def test_a_gate_asks_different_places_at_once_and_one_place_in_turn() -> None:
+    """Two balancers are looked at at the same moment, and neither twice at once; the answers keep their order."""
+    world = World(plan=looks("lb1", "lb2"))
+    meeting = threading.Barrier(2)
+    asked: list[str] = []
+
+    def meet(check: Check) -> None:
+        meeting.wait(TOGETHER_S)
+        asked.append(str(check.args["balancer"]))
+
+    world.targets["outside"].before_check = meet
+    run = world.engine(workers=1).apply(world.plan, actor="test", run_id=RUN)
+    assert run.phase is RunPhase.APPLIED
+    assert [Counter(asked[:2]), Counter(asked[2:])] == [Counter(["lb1", "lb2"])] * 2
+    assert len(run.statuses[world.plan.steps[0].id].results) == 4
+
+
+def test_one_place_that_fails_ends_the_wait_for_the_others_and_is_named() -> None:
+    """The second balancer never comes: the gate fails with its name, and nobody is asked for ever."""
+    plan = looks("lb1", "lb2", deadline_s=30.0)
+    (step,) = plan.steps
+    hopeless = step.until[2].model_copy(update={"args": {"items": {"untouched": 2}, "balancer": "lb2"}})
+    slow = step.until[0].model_copy(update={"args": {"items": {"untouched": 3}, "balancer": "lb1"}, "deadline_s": 1e9})
+    world = World(plan=plan.model_copy(update={"steps": (step.model_copy(update={"until": (slow, hopeless)}),)}))
+    run = world.engine(workers=1).apply(world.plan, actor="test", run_id=RUN)
+    assert run.phase is RunPhase.UNDONE
+    (failed,) = run.failures
+    assert (failed.error, failed.where) == ("VerifyFailed", "lb2")

@@ -102,3 +102,4 @@ def host(request: pytest.FixtureRequest) -> Generator[Host]:
     over_ssh = SshHost(SshSettings.model_validate(server.settings))
     yield over_ssh
     over_ssh.close()
+    print(server.log)  # noqa: T201 -- what its side has to say, where a test failed

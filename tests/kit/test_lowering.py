@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from lbsync.changes import Drain, InstallCertificate, Mark, Publish, RequireSsl, SwitchCertificate, SwitchMode, Undrain
+from lbsync.changes import (
+    Drain,
+    InstallCertificate,
+    Mark,
+    Publish,
+    RemoveCertificate,
+    RequireSsl,
+    SwitchCertificate,
+    SwitchMode,
+    Undrain,
+    UninstallCertificate,
+)
 from lbsync.errors import UnsupportedMode
 from lbsync.facts import BalancerFacts
 from lbsync.kit.lowering import BalancerLowering
 from lbsync.model import Mode, Step
 from lbsync.services import Service
 from lbsync.target import BalancerSpec, Member
-from lbsync_certs import Fingerprint
+from lbsync_certs import Fingerprint, Thumbprint
 
 LEAF = Fingerprint("a" * 64)
 SPEC = BalancerSpec(
@@ -55,6 +66,18 @@ def test_a_certificate_folder_that_was_there_stays() -> None:
         assert step.undo is not None
         assert step.undo.args == {"leaf": LEAF, "keep_directory": there}
     assert REQUESTS.lower(InstallCertificate(leaf=LEAF), facts(installed=(LEAF,))) == ()
+
+
+def test_a_removed_certificate_has_no_way_back() -> None:
+    """Only where it is there; it is proven gone, and the folder stays for the one that is served."""
+    (step,) = REQUESTS.lower(UninstallCertificate(leaf=LEAF), facts(installed=(LEAF,)))
+    assert (step.sign, step.undo, step.undo_until) == ("-", None, ())
+    assert step.do is not None
+    assert (step.do.verb, step.do.args) == ("remove-certificate", {"leaf": LEAF, "keep_directory": True})
+    assert [(check.verb, check.args) for check in step.until] == [("certificate-gone", {"leaf": LEAF})]
+    assert REQUESTS.lower(UninstallCertificate(leaf=LEAF), facts()) == ()
+    with pytest.raises(TypeError, match="remove-certificate"):
+        REQUESTS.lower(RemoveCertificate(leaf=LEAF, thumbprint=Thumbprint("A" * 40)), facts())
 
 
 def test_a_drained_server_has_requests_or_connections() -> None:

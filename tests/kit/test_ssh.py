@@ -9,12 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from lbsync.errors import ConfigError, Denied, Rejected, Unreachable
 from lbsync.kit.host import SshSettings, open_host
 from lbsync.kit.host_local import LocalHost
 from lbsync.kit.host_ssh import SshHost
+from lbsync.kit.ssh_connection import SshConnection
 from lbsync.testing.haproxy import free_port
 from lbsync.testing.sshd import RunningSshd
 from tests.kit.conftest import started
@@ -177,3 +179,20 @@ def test_what_a_login_shell_prints_is_nobodys_answer(
             host.read_file(path)
         assert "must print nothing" in caught.value.remedy
         host.close()
+
+
+def test_words_that_end_before_our_first_packet_are_no_sftp_either(
+    sshd: RunningSshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login shell may have spoken and hung up by then."""
+    whole = paramiko.SFTPClient
+
+    def late(channel: paramiko.Channel) -> paramiko.SFTPClient:
+        channel.close()
+        return whole(channel)
+
+    monkeypatch.setattr(paramiko, "SFTPClient", late)
+    connection = SshConnection(SshSettings.model_validate(sshd.settings))
+    with pytest.raises(Rejected, match="not SFTP"), connection.files("/file", "read the file"):
+        pass
+    connection.close()

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Generator
@@ -17,6 +18,7 @@ import pytest
 from lbsync.errors import Denied, Rejected, TargetError
 from lbsync.kit.host import Host, SshSettings, staging_name
 from lbsync.kit.host_ssh import SshHost
+from lbsync.kit.ssh_connection import SshConnection
 from lbsync.kit.ssh_scripts import WRITE, command, parse_read
 from lbsync.testing.sshd import RunningSshd
 
@@ -42,6 +44,17 @@ def ssh(sshd: RunningSshd) -> Generator[SshHost]:
     host.run(["true"])
     yield host
     host.close()
+
+
+def test_small_packets_are_sent_at_once(sshd: RunningSshd) -> None:
+    """Waiting for each other's delayed answers cost 40 ms a command."""
+    connection = SshConnection(SshSettings.model_validate(sshd.settings))
+    try:
+        plain = connection.transport().sock
+        assert isinstance(plain, socket.socket)
+        assert plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    finally:
+        connection.close()
 
 
 def test_a_write_is_one_command(ssh: SshHost, sshd: RunningSshd, tmp_path: Path) -> None:
