@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from lbsync.errors import Rejected
 from lbsync.model import Action, Check, Value
+from lbsync.services import MailService
 from lbsync_certs import Fingerprint, Thumbprint
 
 
@@ -21,6 +22,7 @@ class Verb(StrEnum):
     SET_FLAGS = "set-require-ssl"
     IMPORT = "import-certificate"
     ENABLE = "enable-certificate"
+    REMOVE = "remove-certificate"
     SET_OUTLOOK_ANYWHERE = "set-outlook-anywhere"
 
 
@@ -31,6 +33,8 @@ class Question(StrEnum):
     POOLS = "pools-started"
     LEAF = "leaf"
     STORED = "certificate-stored"
+    GONE = "certificate-gone"
+    ENABLED = "certificate-enabled"
     SETTLED = "outlook-anywhere-settled"
 
 
@@ -48,11 +52,31 @@ class ImportArgs(Value):
     thumbprint: Thumbprint
 
 
+class ServiceCertificate(Value):
+    """A stored certificate for a service besides IIS. ``back`` is the one that the way back gives it again, if any."""
+
+    service: MailService
+    thumbprint: Thumbprint
+    back: Thumbprint | None = None
+
+
 class EnableArgs(Value):
-    """A stored certificate onto IIS 443, then the recycle of ``pools`` (OWA's and ECP's cookies hang on the certificate)."""
+    """A stored certificate onto IIS 443, then the recycle of ``pools`` (OWA's and ECP's cookies hang on the certificate).
+
+    Between the two, ``also`` in its order: where SMTP stands twice, the last one is what servers use among themselves.
+    """
 
     thumbprint: Thumbprint
     pools: tuple[str, ...] = ()
+    also: tuple[ServiceCertificate, ...] = ()
+
+
+class RemoveArgs(Value):
+    """A certificate out of the store, for good; ``released`` are services it lists that another one has taken over."""
+
+    leaf: Fingerprint
+    thumbprint: Thumbprint
+    released: tuple[str, ...] = ()
 
 
 class OutlookAnywhereArgs(Value):
@@ -74,9 +98,16 @@ class PoolsCheck(Value):
 
 
 class LeafCheck(Value):
-    """The certificate that IIS 443 of the front end shall serve, or that shall be in the store with its key."""
+    """The certificate that IIS 443 of the front end shall serve, or that shall be in the store with its key, or gone from it."""
 
     thumbprint: Thumbprint
+
+
+class EnabledCheck(Value):
+    """Certificates that Exchange shall show for services, and the one that servers shall use among themselves, if any."""
+
+    also: tuple[ServiceCertificate, ...]
+    internal_transport: Thumbprint | None = None
 
 
 class SettledCheck(Value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -177,6 +177,7 @@ class ExchangeCertificateShape(Shape):
     services: List[str] | None = None
     status: str | None = None
     exportable: bool | None = None
+    internal_transport: bool | None = None
 
 
 class FarmAnswer(Shape):
@@ -211,9 +212,10 @@ class ImportAnswer(Shape):
 
 
 class EnableAnswer(Shape):
-    """enable-certificate."""
+    """enable-certificate; ``restarted`` are the Windows services of IMAP and POP that ran."""
 
     bindings: List[SiteBinding]
+    restarted: List[str] = ()
 
 
 class RequestAnswer(Shape):
@@ -222,6 +224,28 @@ class RequestAnswer(Shape):
     request: str
     thumbprint: str | None = None
     already: bool
+
+
+class PendingRequest(Shape):
+    """A request that waits for its certificate; ``raw`` is the DER of the stand-in, whose key is the request's."""
+
+    thumbprint: str
+    raw: Bytes
+    friendly_name: str = ""
+
+
+class RequestsAnswer(Shape):
+    """certificate-requests: ``present`` when the store has the certificate asked for with its key."""
+
+    present: bool
+    requests: List[PendingRequest] = ()
+
+
+class CompleteAnswer(Shape):
+    """complete-certificate-request."""
+
+    thumbprint: str
+    outcome: Literal["completed", "already", "no_request", "no_key"]
 
 
 ShapeT = TypeVar("ShapeT", bound=Shape)

@@ -12,16 +12,17 @@ import base64
 import secrets
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from lbsync.changes import EnableCertificate, ImportCertificate
 from lbsync.errors import CertificateError, Denied, Rejected
+from lbsync.exchange.actions import ServiceCertificate
 from lbsync.exchange.answers import (
     EnableAnswer,
     ExportAnswer,
     ImportAnswer,
     RequestAnswer,
-    SiteBinding,
     WrapKeyAnswer,
     shaped,
 )
@@ -49,13 +50,11 @@ def export(
 ) -> Bundle:
     """A certificate of a server, with its private key: by Export-ExchangeCertificate, else from the machine's store.
 
-    The server makes a random PFX password and answers it encrypted (RSA-OAEP) for a key pair made here for this call.
+    The server makes a random PFX password and answers it encrypted (RSA-OAEP) for a key pair made here for this process.
     Raises CertificateError where it cannot be had (``export_failed``: not there or not exportable; or what lbsync_certs
     says of the PFX), Denied for a rejected login, Unreachable.
     """
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    key = _unwrapping_key()
     numbers = key.public_key().public_numbers()
     params: dict[str, object] = {
         "thumbprint": thumbprint,
@@ -74,6 +73,14 @@ def export(
             code="thumbprint_mismatch",
         )
     return bundle
+
+
+@cache
+def _unwrapping_key() -> rsa.RSAPrivateKey:
+    """One for a process: to make it takes longer than the whole export, and every server makes a password of its own."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=3072)
 
 
 def import_bundle(
@@ -116,15 +123,25 @@ def import_bundle(
 
 
 def enable(
-    pool: SessionPool, thumbprint: Thumbprint, *, tier: ExchangeTier, deadline_s: float = _IMPORT_S
-) -> tuple[SiteBinding, ...]:
-    """Bind a stored certificate to IIS (and to nothing else), Require SSL kept; the bindings after it. Twice is once.
+    pool: SessionPool,
+    thumbprint: Thumbprint,
+    *,
+    tier: ExchangeTier,
+    also: Iterable[ServiceCertificate] = (),
+    deadline_s: float = _IMPORT_S,
+) -> EnableAnswer:
+    """Bind a stored certificate to IIS, Require SSL kept, and to nothing else but ``also``; the bindings after it.
 
-    Raises TargetError.
+    IMAP and POP are restarted where they are named and run. Twice is once. Raises TargetError.
     """
-    params = {"exchange": tier.params(pool.settings.tls_name), "server": pool.name, "thumbprint": thumbprint}
+    params = {
+        "exchange": tier.params(pool.settings.tls_name),
+        "server": pool.name,
+        "thumbprint": thumbprint,
+        "also": [{"service": one.service.value, "thumbprint": one.thumbprint} for one in also],
+    }
     answer = pool.call("enable-certificate", params, deadline_s=deadline_s, retry=True)
-    return shaped(EnableAnswer, answer, "enable-certificate").bindings
+    return shaped(EnableAnswer, answer, "enable-certificate")
 
 
 def request(

@@ -81,6 +81,7 @@ def farm_facts(answer: Mapping[str, object]) -> FarmFacts:
                 services=item.services,
                 status=item.status,
                 exportable=item.exportable,
+                internal_transport=item.internal_transport,
             )
             for item in told.certificates
         ),
@@ -106,7 +107,12 @@ def with_exchange(servers: Iterable[ServerFacts], farm: FarmFacts) -> tuple[Serv
             item = told.get((server.server.lower(), stored.info.thumbprint))
             if item is not None:
                 exportable = stored.exportable if item.exportable is None else item.exportable
-                update = {"services": item.services, "status": item.status, "exportable": exportable}
+                update = {
+                    "services": item.services,
+                    "status": item.status,
+                    "exportable": exportable,
+                    "internal_transport": item.internal_transport,
+                }
                 stored = stored.model_copy(update=update)  # noqa: PLW2901  the completed one takes its place
             certificates.append(stored)
         completed.append(server.model_copy(update={"certificates": tuple(certificates)}))

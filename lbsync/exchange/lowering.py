@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lbsync.changes import Change, EnableCertificate, FlagChange, ImportCertificate, RequireSsl
+from lbsync.changes import (
+    Change,
+    EnableCertificate,
+    FlagChange,
+    ImportCertificate,
+    RemoveCertificate,
+    RequireSsl,
+)
 from lbsync.errors import UnsafeChange, UnsupportedMode
 from lbsync.exchange.actions import (
     EnableArgs,
@@ -18,11 +25,13 @@ from lbsync.exchange.actions import (
     LeafCheck,
     PoolsCheck,
     Question,
+    RemoveArgs,
     Verb,
     action,
     check,
 )
 from lbsync.exchange.iis import NO_FLAGS
+from lbsync.exchange.mail import afterwards, backwards, enabled, told
 from lbsync.facts import ServerFacts, VdirFacts
 from lbsync.model import Check, Step, StepId
 from lbsync.services import FLAG_SERVICES, FRONT_END_SITE, SERVICES, Service
@@ -44,6 +53,8 @@ def lower(change: Change, seen: ServerFacts) -> tuple[Step, ...]:
             return (_import(change, seen),)
         case EnableCertificate():
             return (_enable(change, seen),)
+        case RemoveCertificate():
+            return (_remove(change, seen),)
         case _:
             raise UnsupportedMode(
                 f"a server has no {change.kind}", where=seen.server, remedy="this is lbsync's mistake: please report it"
@@ -107,30 +118,61 @@ def _import(change: ImportCertificate, seen: ServerFacts) -> Step:
 
 def _enable(change: EnableCertificate, seen: ServerFacts) -> Step:
     name = seen.server
-    pools = _pools(vdir for service in _COOKIE_SERVICES if (vdir := seen.vdir(service)) is not None)
+    was, anew = change.before, change.before != change.after
+    pools = _pools(vdir for service in _COOKIE_SERVICES if anew and (vdir := seen.vdir(service)) is not None)
+    then, back = afterwards(change), backwards(change)
     # -DoNotRequireSsl is trusted and checked: Enable-ExchangeCertificate turns Require SSL on again without it.
     kept = {vdir.location: vdir.ssl_flags for vdir in seen.vdirs if vdir.services}
-    was = change.before
+    others = "".join(f", {one.service}" for one in change.also)
     return Step(
         id=StepId(f"{name}:enable-certificate"),
         target=name,
-        summary=f"IIS 443 serves {change.after}; recycle {len(pools)} app pool(s)",
+        summary=f"IIS 443{others} serve{'' if others else 's'} {change.after}; recycle {len(pools)} app pool(s)",
         details=(
-            f"~ IIS certificate: {was or '(none)'} → {change.after}",
+            f"~ IIS certificate: {was or '(none)'} → {change.after}" if anew else f"IIS has {change.after} already",
+            *told(change),
             *(f"recycle {pool}{_gap(pool)}" for pool in pools),
-            "users of OWA and ECP may have to sign in again",
+            *(["users of OWA and ECP may have to sign in again"] if anew else []),
         ),
-        do=action(name, Verb.ENABLE, EnableArgs(thumbprint=change.after, pools=pools)),
-        undo=None if was is None else action(name, Verb.ENABLE, EnableArgs(thumbprint=was, pools=pools)),
+        do=action(name, Verb.ENABLE, EnableArgs(thumbprint=change.after, pools=pools, also=then)),
+        undo=None if was is None else action(name, Verb.ENABLE, EnableArgs(thumbprint=was, pools=pools, also=back)),
         until=(
             check(name, Question.LEAF, LeafCheck(thumbprint=change.after), f"{name} serves {change.after}", _LEAF_S),
+            *enabled(name, then),
             *_flags_and_pools(name, kept, pools),
         ),
         undo_until=()
         if was is None
         else (
             check(name, Question.LEAF, LeafCheck(thumbprint=was), f"{name} serves {was} again", _LEAF_S),
+            *enabled(name, back),
             *_flags_and_pools(name, kept, pools),
+        ),
+    )
+
+
+def _remove(change: RemoveCertificate, seen: ServerFacts) -> Step:
+    name, thumbprint = seen.server, change.thumbprint
+    taken_over = f"{', '.join(change.released)} still list it there, and another certificate serves them"
+    return Step(
+        id=StepId(f"{name}:remove-certificate:{thumbprint[:12]}"),
+        target=name,
+        sign="-",
+        summary=f"remove the certificate {thumbprint} with its key",
+        details=(
+            f"- LocalMachine\\My {thumbprint}",
+            *((taken_over,) if change.released else ()),
+            "for good: there is no way back from this step",
+        ),
+        do=action(name, Verb.REMOVE, RemoveArgs(leaf=change.leaf, thumbprint=thumbprint, released=change.released)),
+        until=(
+            check(
+                name,
+                Question.GONE,
+                LeafCheck(thumbprint=thumbprint),
+                f"{name} has {thumbprint} no longer",
+                _LEAF_S,
+            ),
         ),
     )
 

@@ -1,7 +1,8 @@
 """One client access server as a target: observed by one script, changed by whole steps, checked by reading.
 
-Rule of this room: only the front end's own sslFlags, the recycle of just their pools and the IIS certificate are ever written;
-never Rpc's flags (Set-OutlookAnywhere owns them), never the back end site. Every write is read back.
+Rule of this room: only the front end's own sslFlags, the recycle of just their pools, the certificate of IIS and of other
+services that were named, and the store of certificates are ever written; never Rpc's flags (Set-OutlookAnywhere owns them),
+never the back end site. Every write is read back.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ from collections.abc import Iterable
 
 from lbsync.changes import Change
 from lbsync.errors import Rejected, UnsupportedMode
-from lbsync.exchange import certificates, lowering
+from lbsync.exchange import certificates, lowering, retiring
 from lbsync.exchange.actions import (
     EnableArgs,
+    EnabledCheck,
     FlagArgs,
     FlagsCheck,
     ImportArgs,
     LeafCheck,
     PoolsCheck,
     Question,
+    RemoveArgs,
     Verb,
     args_of,
     unknown_verb,
 )
 from lbsync.exchange.answers import FlagsAnswer, shaped
 from lbsync.exchange.facts import server_facts
+from lbsync.exchange.holders import certificates_of, holds, strangers
 from lbsync.exchange.iis import normal_flags, same_flags
 from lbsync.exchange.session import SessionPool
 from lbsync.exchange.tier import NO_EXCHANGE, ExchangeTier
@@ -59,21 +63,26 @@ class ServerTarget:
         return server_facts(answer, name=self._name)
 
     def lower(self, change: Change, seen: ServerFacts | FarmFacts | BalancerFacts) -> tuple[Step, ...]:
-        """Require SSL, import or enabling of a certificate as one whole step. Raises UnsupportedMode, UnsafeChange."""
+        """Require SSL; import, enabling or removal of a certificate: one whole step. Raises UnsupportedMode, UnsafeChange."""
         if not isinstance(seen, ServerFacts):
             raise UnsupportedMode(f"{self._name} is a server, and was given facts of a {seen.kind}", where=self._name)
         return lowering.lower(change, seen)
 
     def read(self, action: Action) -> State:
-        """Own sslFlags of the locations governed; whether the certificate is stored; which one IIS 443 serves."""
+        """Own sslFlags of the locations governed; whether the certificate is stored; which one IIS 443 serves.
+
+        Where other services were given it, too, which certificates these have that are none of this step's.
+        """
         match action.verb:
             case Verb.SET_FLAGS:
                 told = self._flags(args_of(FlagArgs, action).flags, ())
                 return {vdir.location: None if vdir.own is None else normal_flags(vdir.own) for vdir in told.vdirs}
             case Verb.IMPORT:
                 return {"stored": self._stored(args_of(ImportArgs, action).thumbprint)}
+            case Verb.REMOVE:
+                return {"stored": self._stored(args_of(RemoveArgs, action).thumbprint)}
             case Verb.ENABLE:
-                return {"thumbprint": self._served()}
+                return {"thumbprint": self._served(), **self._strangers(args_of(EnableArgs, action))}
             case _:
                 raise unknown_verb(action)
 
@@ -89,6 +98,8 @@ class ServerTarget:
                 return Receipt(summary=f"{thumbprint} {word}", details={"thumbprint": thumbprint, "already": already})
             case Verb.ENABLE:
                 return self._enable(args_of(EnableArgs, action))
+            case Verb.REMOVE:
+                return self._remove(args_of(RemoveArgs, action))
             case _:
                 raise unknown_verb(action)
 
@@ -103,9 +114,14 @@ class ServerTarget:
                 wanted, served = args_of(LeafCheck, check).thumbprint, self._served()
                 detail = f"IIS 443 serves {served or 'no certificate'}"
                 return CheckResult(passed=served == wanted, detail=detail, evidence={"served": served})
+            case Question.ENABLED:
+                return holds(args_of(EnabledCheck, check), certificates_of(self._pool, self._tier))
             case Question.STORED:
                 found = self._stored(args_of(LeafCheck, check).thumbprint)
                 return CheckResult(passed=found, detail="stored with its key" if found else "not in the store")
+            case Question.GONE:
+                there = self._stored(args_of(LeafCheck, check).thumbprint)
+                return CheckResult(passed=not there, detail="still in the store" if there else "gone from the store")
             case _:
                 raise unknown_verb(check)
 
@@ -146,13 +162,20 @@ class ServerTarget:
         )
 
     def _enable(self, args: EnableArgs) -> Receipt:
-        bindings = certificates.enable(self._pool, args.thumbprint, tier=self._tier)
+        done = certificates.enable(self._pool, args.thumbprint, also=args.also, tier=self._tier)
         if args.pools:
             self._set_flags(FlagArgs(flags={}, pools=args.pools))
-        bound = sorted({f"{b.site} {b.information}" for b in bindings if b.thumbprint == args.thumbprint})
+        bound = sorted({f"{b.site} {b.information}" for b in done.bindings if b.thumbprint == args.thumbprint})
+        also = "".join(f", {one.service} to {one.thumbprint}" for one in args.also)
         return Receipt(
-            summary=f"{args.thumbprint} bound to IIS", details={"bindings": list(bound), "recycled": list(args.pools)}
+            summary=f"IIS bound to {args.thumbprint}{also}",
+            details={"bindings": list(bound), "recycled": list(args.pools), "restarted": list(done.restarted)},
         )
+
+    def _remove(self, args: RemoveArgs) -> Receipt:
+        already = retiring.remove(self._pool, args.thumbprint, tier=self._tier, released=args.released)
+        word = "was gone already" if already else "removed with its key"
+        return Receipt(summary=f"{args.thumbprint} {word}", details={"thumbprint": args.thumbprint, "already": already})
 
     def _flags_hold(self, wanted: dict[str, str]) -> CheckResult:
         shown = {vdir.location.lower(): vdir.effective for vdir in self._flags(wanted, ()).vdirs}
@@ -176,6 +199,10 @@ class ServerTarget:
             detail="; ".join(wrong) or f"{len(wanted)} app pool(s) started",
             evidence={"pools": dict(states)},
         )
+
+    def _strangers(self, args: EnableArgs) -> State:
+        found = strangers(args.also, certificates_of(self._pool, self._tier)) if args.also else {}
+        return {"others": {**found}} if found else {}
 
     def _served(self) -> Thumbprint | None:
         leaf = self.observe(frozenset()).front_end_leaf

@@ -176,7 +176,7 @@ def test_enable_binds_iis_and_nothing_else(lab: Lab, pool: Pool) -> None:
     before = facts_of(session)
     bundle = farm.ca.issue(["new.contoso.test"])
     certificates.import_bundle(session, bundle, tier=tier_of(farm))
-    bindings = certificates.enable(session, bundle.thumbprint, tier=tier_of(farm))
+    bindings = certificates.enable(session, bundle.thumbprint, tier=tier_of(farm)).bindings
     assert {b.thumbprint for b in bindings if b.site == "Default Web Site" and b.protocol == "https"} == {
         bundle.thumbprint
     }

@@ -27,6 +27,9 @@ EXCHANGE_TIER = (
     "import-certificate",
     "enable-certificate",
     "new-certificate-request",
+    "complete-certificate-request",
+    "certificate-uses",
+    "remove-certificate",
 )
 PREFIX = re.compile(r"# >>> inner session.*?# <<< inner session\n", re.DOTALL)
 
@@ -35,7 +38,6 @@ FORBIDDEN_COMMANDS = {
     "add-pssnapin",
     "connect-exchangeserver",
     "convertto-securestring",
-    "enable-exchangecertificate -services smtp",
     "iex",
     "iisreset",
     "invoke-expression",
@@ -144,9 +146,29 @@ def test_the_back_end_is_never_written() -> None:
     assert [file.stem for file in FILES if writers.intersection(commands(file))] == ["set-require-ssl"]
 
 
-def test_smtp_is_never_enabled() -> None:
-    """Enable-ExchangeCertificate is given IIS alone: SMTP asks a question and hangs the session."""
-    assert re.findall(r"-Services\s+(\S+)", code(FOLDER / "enable-certificate.ps1")) == ["'IIS'"]
+def test_no_enabling_asks_a_question_or_requires_ssl() -> None:
+    """IIS, then what was named: without -Force SMTP asks and hangs the session, without the other one sslFlags change."""
+    text = code(FOLDER / "enable-certificate.ps1")
+    lines = [line for line in text.splitlines() if "Enable-ExchangeCertificate -" in line]
+    assert [re.findall(r"-Services\s+(\S+)", line) for line in lines] == [["'IIS'"], ["$one['service']"]]
+    assert all("-DoNotRequireSsl -Force" in line for line in lines)
+
+
+def test_only_smtp_imap_and_pop_may_be_named() -> None:
+    """What is none of them is refused before the first cmdlet; IMAP and POP are restarted, and only where they run."""
+    text = code(FOLDER / "enable-certificate.ps1")
+    table = re.search(r"\$windowsServices = @\{(.*?)\n\}", text, re.DOTALL)
+    assert table is not None
+    assert re.findall(r"^\s+(\w+)\s*=", table[1], re.MULTILINE) == ["SMTP", "IMAP", "POP"]
+    assert re.findall(r"'(\w+)'", table[1]) == [
+        "MSExchangeIMAP4",
+        "MSExchangeIMAP4BE",
+        "MSExchangePOP3",
+        "MSExchangePOP3BE",
+    ]
+    assert text.index('throw "refused') < text.index("Open-Exchange $p")
+    assert text.index("-ne 'Running') { continue }") < text.index("Restart-Service")
+    assert [file.stem for file in FILES if "restart-service" in commands(file)] == ["enable-certificate"]
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.stem != "bootstrap"], ids=lambda file: file.stem)

@@ -17,6 +17,7 @@ from lbsync.changes import (
     RequireSsl,
 )
 from lbsync.errors import Denied, Rejected, UnsafeChange, UnsupportedMode
+from lbsync.exchange import certificates
 from lbsync.exchange.farm import FarmTarget
 from lbsync.exchange.observe import observe_all
 from lbsync.exchange.server import ServerTarget
@@ -25,7 +26,8 @@ from lbsync.exchange.tier import NO_EXCHANGE, ExchangeTier
 from lbsync.facts import FarmFacts, ServerFacts
 from lbsync.lab.farm import LabFarm
 from lbsync.model import Action, Check, Step
-from lbsync.services import ALL_SERVICES, FLAG_SERVICES, NO_SSL, SERVICES, Service
+from lbsync.rotation.also import also_enable
+from lbsync.services import ALL_SERVICES, FLAG_SERVICES, NO_SSL, SERVICES, MailService, Service
 from lbsync.target import MaterialSource, Target
 from lbsync.testing.ca import TestCA
 from lbsync_certs import Bundle, Fingerprint, Thumbprint
@@ -287,6 +289,101 @@ def test_a_first_certificate_has_no_way_back(lab: Lab, pool: Pool) -> None:
     assert step.undo is None
     assert step.undo_until == ()
     assert step.details[0] == f"~ IIS certificate: (none) → {'AB' * 20}"
+
+
+def exchange_says(farm: LabFarm, server: str, session: SessionPool) -> ServerFacts:
+    """A server with what Exchange says of its certificates."""
+    target, directory = ServerTarget(server, session), FarmTarget({server: session}, through=server, tier=tier_of(farm))
+    return observe_all([target], directory).servers[0]
+
+
+def also_to(facts: ServerFacts, new: Bundle, *services: MailService) -> EnableCertificate:
+    """This certificate onto IIS and to these services, as a rotation has it."""
+    leaf = facts.front_end_leaf
+    before = leaf.info.thumbprint if leaf else None
+    return EnableCertificate(before=before, after=new.thumbprint, also=also_enable(facts, services, new.thumbprint))
+
+
+def test_a_certificate_is_given_to_other_services_too(lab: Lab, pool: Pool) -> None:
+    """SMTP beside what it has, IMAP restarted, POP left stopped; twice is once; and back, as far as Exchange lets."""
+    farm = lab()
+    state, session = farm.servers["EX01"].state, pool(farm)
+    facts, new = exchange_says(farm, "EX01", session), farm.ca.issue(["mail.contoso.test"])
+    target = ServerTarget("EX01", session, tier=tier_of(farm))
+    certificates.import_bundle(session, new, tier=tier_of(farm))
+    between = farm.state.directory.names.transport
+    own = between["EX01"]
+    step = only(target.lower(also_to(facts, new, *MailService), facts))
+    assert step.do is not None
+    assert step.undo is not None
+    assert not target.check(step.until[1]).passed
+    before = target.read(step.do)
+    assert before == {"thumbprint": farm.leaf.thumbprint, "others": {"IMAP": [], "POP": []}}
+    receipts = [target.perform(step.do, EMPTY) for _ in range(2)]
+    assert receipts[0] == receipts[1]
+    assert receipts[0].details["restarted"] == ["MSExchangeIMAP4", "MSExchangeIMAP4BE"]
+    assert holds(target, step.until)
+    assert sorted(state.store.entries[new.thumbprint].services) == ["IIS", "IMAP", "POP", "SMTP"]
+    assert state.store.entries[farm.leaf.thumbprint].services == ["SMTP"]
+    assert between["EX01"] == own != new.thumbprint
+    serving = {one.name: one.serves for one in state.mail.services}
+    assert serving["MSExchangeIMAP4"] == serving["MSExchangeIMAP4BE"] == new.thumbprint
+    assert not any(one.running for one in state.mail.services if one.protocol == "POP")
+    assert target.observe(ALL_SERVICES).vdirs == facts.vdirs
+
+    target.perform(step.undo, EMPTY)
+    assert holds(target, step.undo_until)
+    assert target.read(step.do) == before
+    assert sorted(state.store.entries[farm.leaf.thumbprint].services) == ["IIS", "IMAP", "POP", "SMTP"]
+    assert state.store.entries[new.thumbprint].services == ["SMTP"]
+    assert between["EX01"] == own
+    assert {one.serves for one in state.mail.services if one.running} == {farm.leaf.thumbprint}
+
+
+def test_what_somebody_gave_imap_since_is_seen(lab: Lab, pool: Pool) -> None:
+    """A third certificate makes the reading another one, so that the way back stops before it."""
+    farm = lab()
+    session, new, third = pool(farm), farm.ca.issue(["mail.contoso.test"]), farm.ca.issue(["imap.contoso.test"])
+    facts, target = exchange_says(farm, "EX01", session), ServerTarget("EX01", session, tier=tier_of(farm))
+    for bundle in (new, third):
+        certificates.import_bundle(session, bundle, tier=tier_of(farm))
+    step = only(target.lower(also_to(facts, new, MailService.IMAP), facts))
+    assert step.do is not None
+    target.perform(step.do, EMPTY)
+    left = target.read(step.do)
+    farm.servers["EX01"].state.store.enable(third.thumbprint, "IMAP")
+    assert target.read(step.do) != left
+
+
+def test_a_wildcard_that_imap_did_not_get_fails_the_check(lab: Lab, pool: Pool) -> None:
+    """Exchange warns and enables nothing: what it shows afterwards is what counts. Another service's name is refused."""
+    farm = lab()
+    session, wild = pool(farm), farm.ca.issue(["*.contoso.test", "mail.contoso.test"])
+    facts, target = exchange_says(farm, "EX01", session), ServerTarget("EX01", session, tier=tier_of(farm))
+    certificates.import_bundle(session, wild, tier=tier_of(farm))
+    step = only(target.lower(also_to(facts, wild, MailService.SMTP, MailService.IMAP), facts))
+    assert step.do is not None
+    target.perform(step.do, EMPTY)
+    found = target.check(step.until[1])
+    assert (found.passed, found.detail) == (False, f"IMAP has {farm.leaf.thumbprint}, not {wild.thumbprint}")
+    with pytest.raises(Rejected, match="refused: UM"):
+        session.call(
+            "enable-certificate",
+            {
+                "exchange": tier_of(farm).params(session.settings.tls_name),
+                "server": "EX01",
+                "thumbprint": wild.thumbprint,
+                "also": [{"service": "UM", "thumbprint": wild.thumbprint}],
+            },
+        )
+
+
+def test_an_account_that_may_not_ask_for_transport(lab: Lab, pool: Pool) -> None:
+    """Which one servers use between them is not known then, and nothing else is missing."""
+    farm = lab(missing_cmdlets=("Get-TransportService",))
+    facts = exchange_says(farm, "EX01", pool(farm))
+    assert {stored.internal_transport for stored in facts.certificates} == {None}
+    assert all(stored.services for stored in facts.certificates)
 
 
 def test_steps_are_the_same_each_time(lab: Lab, pool: Pool) -> None:

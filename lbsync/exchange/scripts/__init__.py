@@ -22,6 +22,11 @@ ScriptName = Literal[
     "import-certificate",
     "enable-certificate",
     "new-certificate-request",
+    "certificate-requests",
+    "complete-certificate-request",
+    "certificate-uses",
+    "certificate-holders",
+    "remove-certificate",
 ]
 """The scripts that may be run; ``bootstrap`` is the constant command line that runs them."""
 

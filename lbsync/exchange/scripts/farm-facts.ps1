@@ -50,6 +50,8 @@ Import-ExchangeTypes
 $session = Open-Exchange $p['exchange']
 try {
     $missing = @(Import-Exchange $session $cmdlets)
+    # Nice to know and no more: an account that may not ask, or a server without transport, leaves it open.
+    $transport = @(Import-Exchange $session @('Get-TransportService')).Count -eq 0
     $outlookAnywhere = @()
     $mrsProxy = @()
     $certificates = @()
@@ -80,6 +82,11 @@ try {
             }
         }
         if ($missing -notcontains 'Get-ExchangeCertificate') {
+            # Which one servers use for SMTP among themselves.
+            $internal = ''
+            if ($transport) {
+                $internal = [string](Get-TransportService -Identity $server -ErrorAction SilentlyContinue).InternalTransportCertificateThumbprint
+            }
             foreach ($item in @(Get-ExchangeCertificate -Server $server)) {
                 if ($null -eq $item -or $null -eq $item.RawData) { continue }
                 $raw = New-Object Security.Cryptography.X509Certificates.X509Certificate2 (, [byte[]]$item.RawData)
@@ -92,8 +99,11 @@ try {
                 }
                 if ($null -ne $item.Status) { $status = [string]$item.Status }
                 if ($null -ne $item.PrivateKeyExportable) { $exportable = [bool]$item.PrivateKeyExportable }
+                $between = $null
+                if ($internal -ne '') { $between = $internal -eq [string]$raw.Thumbprint }
                 $certificates += @{
-                    server = [string]$server; thumbprint = [string]$raw.Thumbprint; services = $services; status = $status; exportable = $exportable
+                    server = [string]$server; thumbprint = [string]$raw.Thumbprint; services = $services; status = $status
+                    exportable = $exportable; internal_transport = $between
                 }
             }
         }

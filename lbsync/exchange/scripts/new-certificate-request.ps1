@@ -31,10 +31,19 @@ function Import-Exchange($Session, [string[]]$Cmdlets) {
 
 # A pending request is a certificate of the machine's REQUEST store; its friendly name says that it is ours [u].
 function Find-Request([string]$FriendlyName) {
-    $store = New-Object Security.Cryptography.X509Certificates.X509Store ('REQUEST', [Security.Cryptography.X509Certificates.StoreLocation]::LocalMachine)
-    $store.Open([Security.Cryptography.X509Certificates.OpenFlags]::ReadOnly)
+    $machine = [Security.Cryptography.X509Certificates.StoreLocation]::LocalMachine
+    $readOnly = [Security.Cryptography.X509Certificates.OpenFlags]::ReadOnly
+    # One whose certificate is there was answered, should it have stayed [u]: a renewal gets a key of its own.
+    $store = New-Object Security.Cryptography.X509Certificates.X509Store ('My', $machine)
+    $store.Open($readOnly)
+    $answered = @()
+    foreach ($certificate in @($store.Certificates)) { $answered += $certificate.GetPublicKeyString() }
+    $store.Close()
+    $store = New-Object Security.Cryptography.X509Certificates.X509Store ('REQUEST', $machine)
+    $store.Open($readOnly)
     foreach ($certificate in @($store.Certificates)) {
-        if ($certificate.FriendlyName -eq $FriendlyName) { [string]$certificate.Thumbprint }
+        if ($certificate.FriendlyName -ne $FriendlyName) { continue }
+        if ($answered -notcontains $certificate.GetPublicKeyString()) { [string]$certificate.Thumbprint }
     }
     $store.Close()
 }
