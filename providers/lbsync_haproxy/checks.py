@@ -14,11 +14,13 @@ from lbsync.kit import answers
 from lbsync.kit.answers import number, short
 from lbsync.model import Check, CheckResult, Mode
 from lbsync.services import Service
+from lbsync_certs import Fingerprint
 from lbsync_haproxy import layout
 from lbsync_haproxy.device import Device, takes_requests
 from lbsync_haproxy.disk import read_disk, read_text
 from lbsync_haproxy.effects import map_modes
 from lbsync_haproxy.pools import PREFIX, map_key, pool_name
+from lbsync_haproxy.workers import left_at
 
 _HANDSHAKE_S = 10.0
 
@@ -106,10 +108,16 @@ def _drained(device: Device, check: Check) -> CheckResult:
     server = str(check.args["server"])
     rows = device.rows(device.look(), server)
     open_pools = [row.pool for row in rows if row.state == "ready"]
-    busy = sum(row.sessions for row in rows)
     if open_pools:
         return CheckResult(passed=False, detail=f"{server} still takes requests in {', '.join(open_pools)}")
-    return CheckResult(passed=busy == 0, detail=f"{busy} requests are at {server}", evidence={"requests": busy})
+    left = left_at(device, server)
+    evidence: dict[str, JsonValue] = {"requests": left.requests, "connections": left.connections}
+    return CheckResult(passed=left.nothing, detail=left.at(server), evidence=evidence)
+
+
+def _gone(device: Device, check: Check) -> CheckResult:
+    path = device.home.certificate(Fingerprint(str(check.args["leaf"])))
+    return answers.gone(path, there=device.host.stat(path) is not None)
 
 
 _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
@@ -120,6 +128,7 @@ _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
     "member-up": _member_up,
     "spare": _spare,
     "drained": _drained,
+    "certificate-gone": _gone,
 }
 
 

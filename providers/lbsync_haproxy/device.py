@@ -5,20 +5,22 @@ Rule of this room: it looks, and reloads; which files and entries change is deci
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-from lbsync.errors import Rejected, TargetError, Unreachable
+from lbsync.errors import Rejected, TargetError
 from lbsync.kit.host import Completed, Host
+from lbsync.kit.pools import pools_of
 from lbsync.kit.waiting import wait_for
 from lbsync.target import BalancerSpec
-from lbsync_haproxy import wire
-from lbsync_haproxy.disk import read_disk
-from lbsync_haproxy.host_view import read_host
+from lbsync_haproxy import layout, wire
+from lbsync_haproxy.disk import read_disk, read_text
+from lbsync_haproxy.host_view import read_host, refuses_warnings
 from lbsync_haproxy.judge import Seen
 from lbsync_haproxy.layout import Layout
-from lbsync_haproxy.pools import modes_of, pool_name, pools_of
+from lbsync_haproxy.pools import modes_of, pool_name
 from lbsync_haproxy.runtime import Running, Runtime
 from lbsync_haproxy.settings import HaproxySettings
+from lbsync_haproxy.states import Place, not_ready, state_text
 from lbsync_haproxy.wire import ServerRow
 
 _RELOAD_NOTICED_S = 3.0
@@ -67,19 +69,58 @@ class Device:
         """Whether a pool has a server that takes requests."""
         return any(takes_requests(row) for row in self.pool_rows(running, pool))
 
-    def reload(self) -> None:
-        """Reload and wait for a new worker that answers; drained servers stay drained.
+    def reload(self, changed: Mapping[str, str] | None = None) -> None:
+        """Reload and wait for a new worker that answers; it begins with the servers drained that are so now.
 
+        ``changed`` gives servers another state (``drain``, ``ready``) in the new worker alone, from its first connection on.
         Raises Rejected (``reload_failed``) when HAProxy keeps its old worker, Unreachable when it does not run.
         """
         before = self.look()
-        failed = self._failed_reloads()
+        states, quiet = not_ready(before.rows, changed), refuses_warnings(self.host, self.settings)
+        held = read_text(self.host, self.home, layout.STATES)
+        self._write_states(before, states, quiet=quiet)
+        try:
+            self._replace(before.pid)
+        except TargetError:
+            # A worker that is late after all begins as this one went on.
+            self.write_state_text(held)
+            raise
+        now = self.look()
+        if quiet:
+            self._write_states(now, {})
+        # What the file could not say: a configuration of before this file, servers of the administrator's own.
+        due = [(row, state) for row in now.rows if (state := states.get((row.pool, row.server))) is not None]
+        self.runtime.set_servers((row.pool, row.server, state) for row, state in due if row.kept != state)
+
+    def keep_states(self) -> None:
+        """Have the next worker, whoever starts it, begin with the servers drained that are so now. Raises TargetError."""
+        running = self.look()
+        quiet = refuses_warnings(self.host, self.settings)
+        self._write_states(running, {} if quiet else not_ready(running.rows))
+
+    def write_state_text(self, text: str | None) -> None:
+        """The server state file as given; ``None``: absent. Raises TargetError."""
+        if text is None:
+            self.host.remove(self.home.states)
+        elif text != read_text(self.host, self.home, layout.STATES):
+            owner, group = self.settings.owner, self.settings.group
+            self.host.write_file(self.home.states, text.encode(), owner=owner, group=group)
+
+    def _write_states(self, running: Running, states: Mapping[Place, str], *, quiet: bool = False) -> None:
+        configuration = read_text(self.host, self.home, layout.CFG)
+        if configuration is None or self.home.states not in configuration:
+            return  # nothing of ours is loaded next, or what an older lbsync wrote
+        self.write_state_text(state_text(configuration, running.first_id, states, quiet=quiet))
+
+    def _replace(self, pid: int) -> None:
+        """Have HAProxy begin another worker than ``pid``. Raises as ``reload``."""
+        failed = self._failed_reloads(_RELOAD_NOTICED_S)
         done = self._tell()
         if done is not None and done.rc != 0:
             raise self._not_reloaded(said(done))
 
         def replaced() -> bool:
-            if self.runtime.pid() != before.pid:
+            if self.runtime.pid() != pid:
                 return True
             now = self._failed_reloads()
             if failed is not None and now is not None and now > failed:
@@ -88,7 +129,6 @@ class Device:
 
         if not wait_for(replaced, self.settings.reload_timeout_s):
             raise self._not_reloaded(f"no new worker within {self.settings.reload_timeout_s:g} s")
-        self._drain_again(before.rows)
 
     def check_configuration(self, directory: str) -> tuple[str, ...]:
         """``haproxy -c`` on the administrator's files with ``directory`` instead of ours; returns its warnings.
@@ -126,14 +166,18 @@ class Device:
             case command:
                 return self.host.run(command)
 
-    def _failed_reloads(self) -> int | None:
-        if self.settings.master_socket is None:
-            return None
-        try:
-            answer = self.host.unix_request(self.settings.master_socket, b"show proc\n", _RELOAD_NOTICED_S)
-        except Unreachable:
-            return None  # the master replaces itself during a reload
-        return wire.failed_reloads(answer.decode(errors="replace"))
+    def _failed_reloads(self, patience_s: float = 0.0) -> int | None:
+        """``None`` where the master does not say. It replaces itself at a reload: it is waited for so long to listen again."""
+        path = self.settings.master_socket
+        answers: list[bytes] = []
+
+        def answered() -> bool:
+            if path is not None:
+                answers.append(self.host.unix_request(path, b"show proc\n", _RELOAD_NOTICED_S))
+            return True
+
+        wait_for(answered, patience_s)
+        return wire.failed_reloads(answers[0].decode(errors="replace")) if answers else None
 
     def _not_reloaded(self, reason: str) -> Rejected:
         return Rejected(
@@ -143,12 +187,6 @@ class Device:
             remedy="see HAProxy's log (journalctl -u haproxy)",
             code="reload_failed",
         )
-
-    def _drain_again(self, before: Iterable[ServerRow]) -> None:
-        """States set by the Runtime API die with a worker: set them anew where the server is still there."""
-        out = [row for row in before if row.state != "ready"]
-        there = {(row.pool, row.server) for row in self.look().rows} if out else frozenset[tuple[str, str]]()
-        self.runtime.set_servers((row.pool, row.server, row.state) for row in out if (row.pool, row.server) in there)
 
 
 def takes_requests(row: ServerRow) -> bool:

@@ -14,6 +14,7 @@ from lbsync_certs import Fingerprint, Thumbprint
 from lbsync_haproxy import layout
 from lbsync_haproxy.layout import Layout
 from lbsync_haproxy.render import structure_of
+from lbsync_haproxy.states import Place, begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Disk:
     marker: str | None
     foreign: tuple[str, ...]
     """Configuration files in our directory that are not ours: HAProxy loads them with it."""
+    begins: dict[Place, str]
+    """Servers that are not ready when HAProxy begins the next time, as the server state file has them."""
     stale_ocsp: bool
     """An OCSP answer lies beside the live certificate; HAProxy would staple it to any leaf."""
 
@@ -55,6 +58,7 @@ def read_disk(host: Host, home: Layout) -> Disk:
         installed=tuple(leaf for name in certs or () if (leaf := leaf_of(name))),
         marker=read_marker(host, home.marker),
         foreign=tuple(n for n in names or () if n.endswith(".cfg") and not n.startswith(".") and n != layout.CFG),
+        begins=begins(read_text(host, home, layout.STATES)),
         stale_ocsp="live.pem.ocsp" in (certs or ()),
     )
 

@@ -6,12 +6,7 @@ was there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from pydantic import JsonValue
-
 from lbsync.errors import Rejected, TargetError
-from lbsync.kit.answers import seconds
 from lbsync.kit.marker import leave_marker, remove_marker
 from lbsync.kit.pem_files import PemFolder, install_pem, leaf_of, pem_name, remove_pem
 from lbsync.kit.seal import body_of, seal, seal_of
@@ -162,51 +157,6 @@ def _refuse_dead_pool(device: Device, pool: str, key: str) -> None:
             remedy="see why the health checks fail (403 on port 80: Require SSL is still on)",
             code="pool_down",
         )
-
-
-def member_state(device: Device, args: Mapping[str, JsonValue]) -> Receipt:
-    """Drain a member or put it back; with ``cut_after_s`` then end what is still there. Raises TargetError."""
-    server, cut_after_s = str(args["server"]), args.get("cut_after_s")
-    receipt = server_state(device, server, str(args["state"]))
-    return receipt if cut_after_s is None else cut_sessions(device, server, seconds(cut_after_s))
-
-
-def server_state(device: Device, server: str, state: str) -> Receipt:
-    """Drain a server in every pool, or make it ready again. Raises Rejected for one in maintenance, TargetError."""
-    rows = device.rows(device.look(), server)
-    if any(row.maintenance for row in rows):
-        raise Rejected(
-            f"{server} is in maintenance, set by somebody else",
-            where=device.spec.name,
-            state="it was left so",
-            remedy=f"`set server <backend>/{server} state ready` on the stats socket once that is over",
-            code="maintenance",
-        )
-    if not rows and state == "drain":
-        raise Rejected(
-            f"{server} is in no pool that HAProxy runs", where=device.spec.name, remedy="plan again", code="no_server"
-        )
-    changed = [row for row in rows if row.draining is not (state == "drain")]
-    device.runtime.set_servers((row.pool, row.server, state) for row in changed)
-    return Receipt(
-        summary=f"set {server} to {state} in {len(changed)} of {len(rows)} pools",
-        details={"server": server, "state": state, "pools": [row.pool for row in changed]},
-    )
-
-
-def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
-    """Wait for the requests at a drained server, then end those still there. Raises TargetError."""
-
-    def busy() -> int:
-        return sum(row.sessions for row in device.rows(device.look(), server))
-
-    if wait_for(lambda: busy() == 0, wait_s, every_s=0.5):
-        return Receipt(summary=f"all requests at {server} ended by themselves", details={"cut": 0})
-    left = busy()
-    for row in device.rows(device.look(), server):
-        if row.draining:
-            device.runtime.ask(f"shutdown sessions server {row.pool}/{row.server}")
-    return Receipt(summary=f"cut {left} requests at {server}", details={"cut": left})
 
 
 def mark(device: Device, marker: str) -> Receipt:

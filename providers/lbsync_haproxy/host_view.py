@@ -19,6 +19,7 @@ from lbsync_haproxy.settings import HaproxySettings
 
 _BUFSIZE = re.compile(r"^\s*tune\.bufsize\s+(\d+)", re.MULTILINE)
 _DEFAULT_BUFSIZE = 16384
+_ZERO_WARNING = re.compile(r"^\s*zero-warning\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,18 @@ def _missing_tools(host: Host, settings: HaproxySettings) -> Iterator[str]:
 
 def buffer_size(host: Host, settings: HaproxySettings) -> int:
     """tune.bufsize as the administrator set it, in bytes: what a Runtime API command must fit into. Raises TargetError."""
-    size = _DEFAULT_BUFSIZE
-    for path in settings.config_files:
-        for found in _BUFSIZE.findall((host.read_file(path) or b"").decode(errors="replace")):
-            size = int(found)
-    return size
+    sizes = [found for text in _own_texts(host, settings) for found in _BUFSIZE.findall(text)]
+    return int(sizes[-1]) if sizes else _DEFAULT_BUFSIZE
+
+
+def refuses_warnings(host: Host, settings: HaproxySettings) -> bool:
+    """Whether the administrator's files have HAProxy not start where it would only warn. Raises TargetError."""
+    return any(_ZERO_WARNING.search(text) for text in _own_texts(host, settings))
+
+
+def _own_texts(host: Host, settings: HaproxySettings) -> Iterator[str]:
+    """The administrator's files; one that is missing is empty."""
+    return ((data or b"").decode(errors="replace") for data in host.read_files(settings.config_files))
 
 
 def _arguments(host: Host, pid: int | None) -> tuple[str, ...] | None:

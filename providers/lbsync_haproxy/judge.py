@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from lbsync.facts import BalancerFacts, BalancerLive, MemberLive
 from lbsync.kit.endpoints import endpoint, first_clash
+from lbsync.kit.pools import pools_of
 from lbsync.kit.seal import body_of, seal_of
 from lbsync.model import Mode
 from lbsync.services import Service
@@ -23,11 +24,11 @@ from lbsync_haproxy.binds import parse_binds
 from lbsync_haproxy.disk import Disk
 from lbsync_haproxy.host_view import HostView
 from lbsync_haproxy.layout import Layout
-from lbsync_haproxy.pools import PREFIX, modes_of, parse_map_body, pool_name, pools_of
+from lbsync_haproxy.pools import PREFIX, modes_of, parse_map_body, pool_name
 from lbsync_haproxy.render import render, structure_of
 from lbsync_haproxy.runtime import Running
 from lbsync_haproxy.settings import HaproxySettings
-from lbsync_haproxy.wire import version_of
+from lbsync_haproxy.wire import ServerRow, version_of
 
 OLDEST = (2, 6)
 PROVIDER = "haproxy"
@@ -129,7 +130,22 @@ def _oddities(disk: Disk, running: Running | None, host: HostView) -> list[str]:
     found += [f"{server} is in maintenance in HAProxy, set by somebody else." for server in sorted(maintained)]
     drained = {row.server for row in rows if row.draining} - maintained
     found += [f"{server} is drained in HAProxy: it takes no requests." for server in sorted(drained)]
+    if running is not None and running.loaded:
+        found += _next_start(rows, disk)
     return found
+
+
+def _next_start(rows: Iterable[ServerRow], disk: Disk) -> list[str]:
+    """Where a reload or a start, by whomever, would change which servers take requests."""
+    forgotten = {row.server for row in rows if row.draining and (row.pool, row.server) not in disk.begins}
+    stale = {row.server for row in rows if row.kept == "ready" and (row.pool, row.server) in disk.begins}
+    return [
+        *(
+            f"{server} would be ready again after a reload: {layout.STATES} does not say otherwise."
+            for server in sorted(forgotten)
+        ),
+        *(f"{server} would not be ready after a reload: {layout.STATES} says so." for server in sorted(stale)),
+    ]
 
 
 def _blockers(settings: HaproxySettings, seen: Seen) -> list[str]:

@@ -14,6 +14,8 @@ CFG = "exchange.cfg"
 MAP = "exchange.map"
 CRT_LIST = "exchange.crt-list"
 CA = "server-ca.pem"
+STATES = "servers.state"
+"""Written anew by every drain and reload, and not sealed: HAProxy wants its format's version in the first line."""
 TEXT_FILES = (CA, MAP, CRT_LIST, CFG)
 """In the order they are written: the configuration, which refers to the others, last."""
 
@@ -48,6 +50,11 @@ class Layout:
     def live(self) -> str:
         """The name HAProxy knows its certificate by: a symbolic link to one of the immutable files beside it."""
         return f"{self.certs}/live.pem"
+
+    @property
+    def states(self) -> str:
+        """The server state file: which servers are not ready when HAProxy begins."""
+        return self.file(STATES)
 
     @property
     def marker(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from lbsync.kit.pools import pools_of
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
 
@@ -14,23 +15,13 @@ PREFIX = "ex_"
 """All our proxies are called so."""
 HTTPS_FRONTEND = f"{PREFIX}https"
 HTTP_FRONTEND = f"{PREFIX}http"
+CLOSED = "closed"
+"""A key that no path begins with: with it in its map a worker sends nothing on any more, and closes what asks."""
 
 
 def pool_name(service: Service, mode: Mode) -> str:
     """The HAProxy backend of one service in one mode."""
     return f"{PREFIX}{service}_{mode}"
-
-
-def pools_of(services: Iterable[Service]) -> tuple[tuple[Service, Mode], ...]:
-    """Every pool that stands ready, in table order; MRSProxy has no plain one."""
-    wanted = frozenset(services)
-    return tuple(
-        (service, mode)
-        for service, spec in SERVICES.items()
-        if service in wanted
-        for mode in (Mode.OFFLOAD, Mode.BRIDGE)
-        if spec.offloadable or mode is Mode.BRIDGE
-    )
 
 
 def map_key(service: Service) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -18,11 +19,12 @@ from lbsync.kit.host import open_host
 from lbsync.kit.marker import read_marker
 from lbsync.kit.pem_files import leaf_of
 from lbsync.kit.texts import texts_of
+from lbsync.kit.waiting import then_cut
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step
 from lbsync.services import Service
 from lbsync.target import BalancerSpec, Capabilities, MaterialSource, Provider
 from lbsync_certs import Fingerprint
-from lbsync_haproxy import checks, effects, layout
+from lbsync_haproxy import checks, effects, layout, members, sides
 from lbsync_haproxy.device import Device
 from lbsync_haproxy.disk import read_text
 from lbsync_haproxy.judge import judge
@@ -36,10 +38,13 @@ from lbsync_haproxy.settings import HaproxySettings
 class HaproxyProvider:
     """One HAProxy."""
 
-    capabilities = Capabilities()
-
     def __init__(self, device: Device) -> None:
         self._device = device
+        self.capabilities = Capabilities(
+            switches_sides=True,
+            resumes_sessions=device.settings.resumption,
+            resumption_remedy="Set resumption = false in balancers.settings",
+        )
         self._lowering = Lowering(device.spec, device.settings)
 
     @property
@@ -72,14 +77,20 @@ class HaproxyProvider:
                 key = map_key(Service(str(args["service"])))
                 on_disk = effects.map_modes(read_text(device.host, device.home, layout.MAP), key)
                 return {"memory": (device.look().map or {}).get(key), "disk": on_disk}
-            case "server-state" | "cut-sessions":
-                rows = device.rows(device.look(), str(args["server"]))
-                states: list[JsonValue] = [*sorted({row.state for row in rows})]
-                return {"states": states}
+            case "switch-sides" | "server-state" | "cut-sessions":
+                return self._servers_state(action)
             case "mark" | "unmark":
                 return {"marker": read_marker(device.host, device.home.marker)}
             case other:
                 raise ValueError(f"no such action: {other}")
+
+    def _servers_state(self, action: Action) -> State:
+        device, args = self._device, action.args
+        if action.verb == "switch-sides":
+            return sides.state_of(device, sides.Sides.of(args))
+        rows = device.rows(device.look(), str(args["server"]))
+        states: list[JsonValue] = [*sorted({row.state for row in rows})]
+        return {"states": states}
 
     def _files_state(self) -> State:
         device = self._device
@@ -114,10 +125,8 @@ class HaproxyProvider:
                 receipt = effects.switch_certificate(device, Fingerprint(str(args["leaf"])))
             case "switch-mode":
                 receipt = effects.switch_mode(device, Service(str(args["service"])), Mode(str(args["mode"])))
-            case "server-state":
-                receipt = effects.member_state(device, args)
-            case "cut-sessions":
-                receipt = effects.cut_sessions(device, str(args["server"]), seconds(args["wait_s"]))
+            case "switch-sides" | "server-state" | "cut-sessions":
+                receipt = self._perform_on_servers(action)
             case "mark":
                 receipt = effects.mark(device, str(args["marker"]))
             case "unmark":
@@ -125,6 +134,18 @@ class HaproxyProvider:
             case other:
                 raise ValueError(f"no such action: {other}")
         return receipt
+
+    def _perform_on_servers(self, action: Action) -> Receipt:
+        device, args = self._device, action.args
+        match action.verb:
+            case "switch-sides":
+                wanted = sides.Sides.of(args)
+                receipt = sides.switch_sides(device, wanted)
+                return then_cut(receipt, wanted.old, args.get("cut_after_s"), partial(members.cut_sessions, device))
+            case "server-state":
+                return members.member_state(device, args)
+            case _:
+                return members.cut_sessions(device, str(args["server"]), seconds(args["wait_s"]))
 
     def check(self, check: Check) -> CheckResult:
         """See ``Target.check``."""

@@ -20,6 +20,7 @@ from lbsync_haproxy.device import Device
 from lbsync_haproxy.disk import installed_pem, read_text
 from lbsync_haproxy.pools import parse_map_body
 from lbsync_haproxy.render import staged
+from lbsync_haproxy.states import NEUTRAL
 from lbsync_haproxy.tidy import clear_trial, tidy
 
 Files = Mapping[str, str | None]
@@ -33,6 +34,7 @@ def write_files(device: Device, files: Files, live: Fingerprint | None, structur
     """
     tidy(device)
     before = {name: read_text(device.host, device.home, name) for name in layout.TEXT_FILES}
+    before_states = read_text(device.host, device.home, layout.STATES)
     before_live = leaf_of(device.host.read_link(device.home.live))
     refuse_edited({device.home.file(name): text for name, text in before.items()})
     thumbprint = installed_pem(device.host, device.home, live)[1] if live is not None else None
@@ -42,17 +44,17 @@ def write_files(device: Device, files: Files, live: Fingerprint | None, structur
     try:
         _place(device, files, live)
     except TargetError as error:
-        _put_back(device, before, before_live, error)
+        _put_back(device, before, before_live, before_states, error)
         raise
     try:
         device.reload()
     except TargetError as error:
-        _put_back(device, before, before_live, error)
+        _put_back(device, before, before_live, before_states, error)
         if error.code != "reload_failed":
             device.reload()
         raise
     if not _runs(device, structure):
-        _put_back(device, before, before_live, None)
+        _put_back(device, before, before_live, before_states, None)
         device.reload()
         raise Rejected(
             "HAProxy was reloaded but does not run our files",
@@ -92,6 +94,7 @@ def _try(device: Device, files: Files, live: Fingerprint | None) -> tuple[str, .
         device.host.make_directory(place, mode=0o700)
         for name, text in staged(whole, device.settings, device.home.certificate(live)).items():
             device.host.write_file(f"{place}/{name}", text.encode(), mode=0o600, durable=False)
+        device.host.write_file(f"{place}/{layout.STATES}", NEUTRAL.encode(), mode=0o600, durable=False)
         return device.check_configuration(place)
     finally:
         clear_trial(device)
@@ -102,6 +105,9 @@ def _place(device: Device, files: Files, live: Fingerprint | None) -> None:
     present = [name for name in layout.TEXT_FILES if files[name] is not None]
     if live is not None:
         device.host.symlink(pem_name(live), device.home.live)
+    reads_states = device.home.states in (files[layout.CFG] or "")  # one that an older lbsync wrote does not
+    if reads_states and device.host.stat(device.home.states) is None:
+        device.write_state_text(NEUTRAL)
     for name in present:
         device.host.write_file(
             device.home.file(name),
@@ -112,14 +118,19 @@ def _place(device: Device, files: Files, live: Fingerprint | None) -> None:
     for name in reversed(layout.TEXT_FILES):
         if name not in present:
             device.host.remove(device.home.file(name))
+    if not reads_states:
+        device.write_state_text(None)
     if live is None:
         device.host.remove(device.home.live)
 
 
-def _put_back(device: Device, before: Files, live: Fingerprint | None, cause: TargetError | None) -> None:
+def _put_back(
+    device: Device, before: Files, live: Fingerprint | None, states: str | None, cause: TargetError | None
+) -> None:
     """Restore the files after a failure; the caller reloads where HAProxy took the new ones."""
     try:
         _place(device, before, live)
+        device.write_state_text(states)
     except TargetError as error:
         raise Rejected(
             f"{cause.message if cause else 'HAProxy does not run our files'}; and putting the files back failed: {error.message}",

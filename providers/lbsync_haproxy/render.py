@@ -10,6 +10,7 @@ Why the configuration is as it is (HAProxy 2.6 to 3.2; sources: its documentatio
   drops those). Any other spelling is decoded and resolved just to choose a pool, and goes to the service's TLS pool.
 - NTLM authenticates a connection: HTTP/1.1 only, keep-alive, ``http-reuse never``; ``prefer-last-server`` keeps a client's
   requests on the connection they have. A drained server loses them all the same.
+- A new worker reads the server state file before it listens: what is drained stays so through a reload (see ``states``).
 - A reload closes idle keep-alive connections under clients' feet unless ``idle-close-on-response`` is set.
 """
 
@@ -23,13 +24,14 @@ from collections.abc import Iterable, Mapping
 
 from lbsync.errors import ConfigError
 from lbsync.kit.endpoints import endpoint
+from lbsync.kit.pools import pools_of
 from lbsync.kit.seal import body_of, seal
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
 from lbsync.target import BalancerSpec, Member
 from lbsync_haproxy import layout
 from lbsync_haproxy.layout import Layout
-from lbsync_haproxy.pools import HTTP_FRONTEND, HTTPS_FRONTEND, map_body, parse_map_body, pool_name, pools_of
+from lbsync_haproxy.pools import CLOSED, HTTP_FRONTEND, HTTPS_FRONTEND, map_body, parse_map_body, pool_name
 from lbsync_haproxy.settings import HaproxySettings
 
 STRUCTURE_VARIABLE = "LBSYNC_STRUCTURE"
@@ -157,6 +159,8 @@ def _https(spec: BalancerSpec, settings: HaproxySettings, at: Layout) -> str:
     lines = [
         f"frontend {HTTPS_FRONTEND} from lbsync",
         bind if settings.resumption else f"{bind} no-tls-tickets",
+        "# A worker of before a reload may be told to end its connections: a client takes the close for one while idle.",
+        f"http-request reject if {{ str({CLOSED}),map({at.map}) -m found }}",
         "option forwardfor",
         "http-request set-header X-Forwarded-Proto https",
         "http-request set-header Front-End-Https on",
@@ -204,6 +208,8 @@ def _pool(spec: BalancerSpec, settings: HaproxySettings, service: Service, mode:
         "option httpchk",
         f"http-check send meth GET uri {SERVICES[service].health_path} ver HTTP/1.1 hdr Host {spec.hosts[0]}",
         "http-check expect status 200",
+        "load-server-state-from-file local",
+        f"server-state-file-name {at.states}",
     ]
     lines += [_server(member, mode, settings, at) for member in spec.members]
     return _block(lines)
@@ -254,5 +260,6 @@ def staged(files: Mapping[str, str], settings: HaproxySettings, certificate: str
     moved = {name: body_of(text) for name, text in files.items()}
     for name in layout.TEXT_FILES:
         moved[layout.CFG] = moved[layout.CFG].replace(home.file(name), trial.file(name))
+    moved[layout.CFG] = moved[layout.CFG].replace(home.states, trial.states)
     moved[layout.CRT_LIST] = moved[layout.CRT_LIST].replace(home.live, certificate)
     return {name: seal(body) for name, body in moved.items()}

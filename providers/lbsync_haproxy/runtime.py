@@ -5,20 +5,23 @@ Rule of this room: an answer counts only when it says what success says; silence
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from lbsync.errors import Rejected, Unreachable
 from lbsync.kit.host import Host
 from lbsync_haproxy import wire
-from lbsync_haproxy.pools import HTTPS_FRONTEND
+from lbsync_haproxy.pools import CLOSED, HTTPS_FRONTEND
 from lbsync_haproxy.render import STRUCTURE_VARIABLE
 from lbsync_haproxy.wire import ServerRow
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running worker, in one look. ``map`` and ``thumbprint`` are ``None`` where ours are not loaded."""
+    """A running worker, in one look. ``map`` and ``thumbprint`` are ``None`` where ours are not loaded.
+
+    ``clients`` counts connections at our TLS listener, idle ones too; ``first_id`` is that listener's number, 0 without it.
+    """
 
     version: str
     pid: int
@@ -28,6 +31,8 @@ class Running:
     structure: str | None
     map: dict[str, str] | None
     thumbprint: str | None
+    clients: int
+    first_id: int
 
     @property
     def loaded(self) -> bool:
@@ -36,26 +41,33 @@ class Running:
 
 
 class Runtime:
-    """Commands to one HAProxy; ``path`` is its stats socket on ``host``."""
+    """Commands to one worker; ``path`` is a stats socket on ``host``.
 
-    def __init__(self, host: Host, path: str) -> None:
+    ``prefix`` names the worker before each command where ``path`` is the master's socket (``@!PID``).
+    """
+
+    def __init__(self, host: Host, path: str, prefix: str = "") -> None:
         self._host = host
         self._path = path
+        self._prefix = prefix
 
     def ask(self, command: str, payload: bytes | None = None) -> str:
         """One command's answer, stripped. ``payload`` must hold no empty line (it would end there).
 
         Raises Unreachable where nobody answers, Denied where the socket may not be opened.
         """
-        data = command.encode() + b"\n"
+        data = f"{self._prefix}{command}\n".encode()
         if payload is not None:
             # Exactly one empty line ends the payload; a second would be taken for a command.
-            data = command.encode() + b" <<\n" + payload.rstrip(b"\n") + b"\n\n"
+            data = f"{self._prefix}{command} <<\n".encode() + payload.rstrip(b"\n") + b"\n\n"
         return self._host.unix_request(self._path, data).decode(errors="replace").strip()
+
+    def _ask_all(self, commands: Iterable[str]) -> str:
+        """In one connection: over SSH each costs a round trip and a process."""
+        return self.ask(f";{self._prefix}".join(commands))
 
     def look(self, map_path: str, live_path: str) -> Running:
         """Everything lbsync wants to know of the running worker. Raises as ``ask``."""
-        # One connection for all: over SSH each costs a round trip and a process. Every answer ends with an empty line.
         commands = (
             "show info",
             "show stat",
@@ -65,12 +77,13 @@ class Runtime:
             f"show map {map_path}",
             f"show ssl cert {live_path}",
         )
-        answers = wire.Answers(self.ask(";".join(commands)))
+        answers = wire.Answers(self._ask_all(commands))
         info = wire.parse_info(answers.beginning("Name:"))
         stat = wire.parse_stat(answers.beginning("# pxname"))
         rows = wire.server_rows(stat, wire.parse_state(answers.holding("\n# be_id")))
         proxies = frozenset(row["pxname"] for row in stat)
         ours = HTTPS_FRONTEND in proxies
+        listener = next((row for row in stat if row["pxname"] == HTTPS_FRONTEND), {})
         name, _, value = answers.beginning(f"{STRUCTURE_VARIABLE}=").partition("=")
         return Running(
             version=info.get("Version", ""),
@@ -82,6 +95,8 @@ class Runtime:
             structure=value if ours and name == STRUCTURE_VARIABLE else None,
             map=wire.parse_map(answers.beginning("0x")) if ours else None,
             thumbprint=wire.parse_thumbprint(answers.holding("SHA1 FingerPrint:")) if ours else None,
+            clients=int(listener.get("scur") or 0),
+            first_id=int(listener.get("iid") or 0),
         )
 
     def pid(self, info: dict[str, str] | None = None) -> int:
@@ -100,10 +115,20 @@ class Runtime:
     def set_servers(self, states: Iterable[tuple[str, str, str]]) -> None:
         """Pool, server and ``ready``, ``drain`` or ``maint``; all in one connection. Raises Rejected."""
         commands = [f"set server {pool}/{server} state {state}" for pool, server, state in states]
-        answer = self.ask(";".join(commands)) if commands else ""
+        answer = self._ask_all(commands) if commands else ""
         if answer:
             said = " ".join(answer.split())
             raise Rejected(f"HAProxy refused set server: {said}", where=self._path, code="set_server")
+
+    def close(self, map_path: str, server: str, pools: Container[str]) -> None:
+        """Have a worker of before a reload send nothing on any more, and end what is at a server. Raises as ``ask``.
+
+        Such a worker refuses ``set server`` and ``shutdown sessions server`` ("Proxy is disabled").
+        """
+        self.ask(f"add map {map_path} {CLOSED} {CLOSED}")
+        commands = [f"shutdown session {number}" for number in wire.sessions_at(self.ask("show sess"), server, pools)]
+        if commands:
+            self._ask_all(commands)
 
     def abandon_own(self, name: str) -> None:
         """Abort a transaction on our own certificate, which only a killed run of ours can have left."""

@@ -14,7 +14,12 @@ from lbsync_haproxy.device import Device
 
 def tidy(device: Device) -> None:
     """Remove half-written files and trials. Raises TargetError."""
-    paths = [*(device.home.file(name) for name in layout.TEXT_FILES), device.home.live, device.home.marker]
+    paths = [
+        *(device.home.file(name) for name in layout.TEXT_FILES),
+        device.home.live,
+        device.home.marker,
+        device.home.states,
+    ]
     left = {
         *(device.host.list_directory(device.home.directory) or ()),
         *(device.host.list_directory(device.home.certs) or ()),

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _SHA1 = re.compile(r"^SHA1 FingerPrint: ([0-9A-Fa-f]{40})\s*$", re.MULTILINE)
+_SESSION = re.compile(r"^(0x[0-9a-f]+): .*? be=(\S+) srv=(\S+) ", re.MULTILINE)
 _FAILED = re.compile(r"\[failed: (\d+)\]")
 _OPERATIONAL = 2
-_MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
+_FORCED, _CONFIGURED = 0x01, 0x04
+_MAINTENANCE = _FORCED | 0x02 | _CONFIGURED | 0x20
 _DRAIN = 0x08 | 0x10
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRow:
-    """One server of one pool. ``checked`` is false until its first health check has ended."""
+    """One server of one pool. ``checked`` is false until its first health check has ended.
+
+    ``forced`` is maintenance set through the Runtime API; it has other causes, as ``disabled`` in the configuration.
+    """
 
     pool: str
     server: str
@@ -28,6 +33,7 @@ class ServerRow:
     checked: bool
     draining: bool
     maintenance: bool
+    forced: bool
     sessions: int
     last_check: str
 
@@ -35,6 +41,13 @@ class ServerRow:
     def state(self) -> str:
         """``ready``, ``drain`` or ``maint``, as ``set server`` calls them."""
         if self.maintenance:
+            return "maint"
+        return "drain" if self.draining else "ready"
+
+    @property
+    def kept(self) -> str:
+        """The state that somebody set, and a new worker must be given; what has other causes it finds out by itself."""
+        if self.forced:
             return "maint"
         return "drain" if self.draining else "ready"
 
@@ -113,6 +126,7 @@ def server_rows(stat: list[dict[str, str]], state: Mapping[tuple[str, str], tupl
                 checked=bool(check) and check not in {"INI", "UNK", "SOCKERR"},
                 draining=bool(administrative & _DRAIN),
                 maintenance=bool(administrative & _MAINTENANCE),
+                forced=administrative & (_FORCED | _CONFIGURED) == _FORCED,
                 sessions=int(row.get("scur") or 0),
                 last_check=" ".join(part for part in (check, row.get("last_chk", "")) if part),
             )
@@ -141,10 +155,33 @@ def open_transactions(text: str) -> tuple[str, ...]:
     return tuple(line[1:].strip() for line in text.splitlines() if line.startswith("*"))
 
 
+def sessions_at(text: str, server: str, pools: Container[str]) -> tuple[str, ...]:
+    """Ids of the streams that ``show sess`` lists at a server of these pools."""
+    return tuple(number for number, pool, name in _SESSION.findall(text) if name == server and pool in pools)
+
+
 def failed_reloads(text: str) -> int | None:
     """How often in a row the master failed to reload, from ``show proc``."""
     found = _FAILED.search(text)
     return int(found.group(1)) if found else None
+
+
+def lists_workers(text: str) -> bool:
+    """Whether this is an answer to ``show proc`` at all."""
+    return "# workers" in text
+
+
+def old_workers(text: str) -> tuple[int, ...]:
+    """Process ids of workers that end once their connections have, from ``show proc``."""
+    found: list[int] = []
+    section = ""
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("#"):
+            section = line.strip("# ")
+        elif section == "old workers" and len(words) > 1 and words[0].isdigit() and words[1] == "worker":
+            found.append(int(words[0]))
+    return tuple(found)
 
 
 def config_arguments(cmdline: bytes) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ _WAYS_OUT = (
 )
 
 
+_NO_RESUMPTION = "set resumption = false in balancers.settings, then publish the listener again"
+
+
 def capabilities(settings: NginxSettings) -> Capabilities:
     """By the way of proxying: http sees paths and breaks NTLM, stream carries NTLM and sees no path."""
     if settings.proxy == "stream":
@@ -24,6 +27,9 @@ def capabilities(settings: NginxSettings) -> Capabilities:
             mrsproxy_host=settings.mrsproxy_host,
             live_mode_switch=False,
             live_certificate_switch=False,
+            switches_sides=True,
+            resumes_sessions=settings.resumption,
+            resumption_remedy=_NO_RESUMPTION,
         )
     safe = frozenset(Mode) if settings.ntlm == "plus" else frozenset[Mode]()
     return Capabilities(
@@ -32,4 +38,7 @@ def capabilities(settings: NginxSettings) -> Capabilities:
         ntlm_remedy=_WAYS_OUT,
         live_mode_switch=False,
         live_certificate_switch=settings.certificate_form == "variable",
+        switches_sides=True,
+        resumes_sessions=settings.resumption,
+        resumption_remedy=_NO_RESUMPTION,
     )

@@ -16,6 +16,9 @@ from lbsync_nginx.state import NO_LEAF
 STATUS_TEXT = '\'lbsync $pid {"structure":""}\\n\''
 """What the status listener returns; ``state`` fills it in."""
 
+GREETING_S = 30
+"""Seconds for a client's handshake and its first request. So long may a worker that a reload replaced still send one on."""
+
 
 def block(lines: Iterable[str]) -> str:
     """A block: the first line opens it, the rest stands inside."""

@@ -18,6 +18,7 @@ from lbsync_certs import Fingerprint
 from lbsync_nginx.device import Device
 from lbsync_nginx.disk import read_texts
 from lbsync_nginx.effects import services_of
+from lbsync_nginx.ending import to_come
 from lbsync_nginx.live import serves
 from lbsync_nginx.render import structure_of
 from lbsync_nginx.seen import Health, Running
@@ -106,6 +107,9 @@ def _drained(device: Device, check: Check) -> CheckResult:
     running = device.running()
     if running is not None and server not in running.state.down:
         return CheckResult(passed=False, detail=f"{server} still gets new connections")
+    # First: whoever is still to come may have come by the next look.
+    if coming := to_come(device.host, device.spec, device.settings):
+        return CheckResult(passed=False, detail=f"{server}: {coming}")
     busy = sum(count for (name, _), count in device.connections().items() if name == server)
     what = "1 connection is" if busy == 1 else f"{busy} connections are"
     detail = f"{what} open to {server}, those of old workers included"
@@ -124,6 +128,11 @@ def _live(asked: Iterable[Health], running: Running) -> list[Health]:
     return [one for one in asked if running.state.modes.get(one.service) is one.mode]
 
 
+def _gone(device: Device, check: Check) -> CheckResult:
+    path = device.home.certificate(Fingerprint(str(check.args["leaf"])))
+    return answers.gone(path, there=device.host.stat(path) is not None)
+
+
 _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
     "published": _published,
     "serving": _serving,
@@ -132,6 +141,7 @@ _VERBS: dict[str, Callable[[Device, Check], CheckResult]] = {
     "member-up": _member_up,
     "spare": _spare,
     "drained": _drained,
+    "certificate-gone": _gone,
 }
 
 

@@ -13,23 +13,28 @@ from lbsync.kit.pem_files import leaf_of
 from lbsync_certs import Fingerprint
 from lbsync_nginx.layout import TEXT_FILES, Files, Layout
 from lbsync_nginx.render import structure_of
-from lbsync_nginx.state import NginxState, state_of
+from lbsync_nginx.state import LINKS, LinkName, Links, NginxState, state_of
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One look. ``files`` holds every text file (``None``: absent), ``link`` the leaf that the live link points to."""
+    """One look. ``files`` holds every text file (``None``: absent), ``links`` the leaf that each link leads to."""
 
     exists: bool
     files: Files
     certs_directory: bool
     installed: tuple[Fingerprint, ...]
-    link: Fingerprint | None
+    links: Links
     marker: str | None
 
     def state(self, main: str) -> NginxState | None:
         """The state of the file that carries the listener: ``main``, or the other one while the setting and the disk differ."""
         return state_of(self.files.get(main)) or next(filter(None, map(state_of, self.files.values())), None)
+
+    def link(self, main: str) -> Fingerprint | None:
+        """The leaf that the link leads to which our configuration on the disk names; ``main`` as for ``state``."""
+        state = self.state(main)
+        return self.links.get(state.link if state else LINKS[0])
 
     @property
     def structure(self) -> str | None:
@@ -46,9 +51,14 @@ def read_disk(host: Host, home: Layout) -> Disk:
         files=read_texts(host, home),
         certs_directory=certs is not None,
         installed=tuple(leaf for name in certs or () if (leaf := leaf_of(name))),
-        link=leaf_of(host.read_link(home.live)) if "live.pem" in (certs or ()) else None,
+        links={name: leaf_of(host.read_link(home.link(name))) for name in LINKS if f"{name}.pem" in (certs or ())},
         marker=read_marker(host, home.marker),
     )
+
+
+def read_links(host: Host, home: Layout) -> dict[LinkName, Fingerprint | None]:
+    """Where both links lead; none is looked for where certificates do not come by variable. Raises TargetError."""
+    return {name: leaf_of(host.read_link(home.link(name))) if home.shared else None for name in LINKS}
 
 
 def read_texts(host: Host, home: Layout) -> dict[str, str | None]:

@@ -5,26 +5,26 @@ Rule of this room: which lines of our files change is decided here, how they go 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
 from lbsync.errors import Rejected, TargetError
 from lbsync.kit.answers import seconds
 from lbsync.kit.endpoints import endpoint
-from lbsync.kit.pem_files import PemFolder, held_pem, install_pem, leaf_digests, leaf_of, pem_name, remove_pem
+from lbsync.kit.pem_files import PemFolder, held_pem, install_pem, pem_name, remove_pem
 from lbsync.kit.waiting import wait_for
 from lbsync.model import Mode, Receipt
 from lbsync.services import Service
 from lbsync.target import MaterialSource
 from lbsync_certs import Fingerprint
 from lbsync_nginx.device import Device
-from lbsync_nginx.disk import read_texts
+from lbsync_nginx.disk import read_links, read_texts
 from lbsync_nginx.live import Proof, prove, serves
 from lbsync_nginx.publish import Basis, change_state
 from lbsync_nginx.reloading import LogMark
-from lbsync_nginx.state import members_of, state_of
-from lbsync_nginx.tidy import tidy
+from lbsync_nginx.state import LINKS, LinkName, Links, members_of, state_of
+from lbsync_nginx.tidy import remove, tidy
 
 _CUT_S = 10.0
 
@@ -39,10 +39,13 @@ def install_certificate(device: Device, leaf: Fingerprint, materials: MaterialSo
 
 def remove_certificate(device: Device, leaf: Fingerprint, *, keep_directory: bool) -> Receipt:
     """Remove a PEM file that nothing serves; one that is served stays. Raises TargetError."""
-    running = device.running()
-    link = leaf_of(device.host.read_link(device.home.live))
-    on_disk = (state.leaf for text in read_texts(device.host, device.home).values() if (state := state_of(text)))
-    served = leaf in {link, running.state.leaf if running else None, *on_disk}
+    running, links = device.running(), read_links(device.host, device.home)
+    states = [state for text in read_texts(device.host, device.home).values() if (state := state_of(text))]
+    states += [running.state] if running else []
+    in_use: set[LinkName] = {state.link for state in states} or {*LINKS}
+    served = leaf in {*(state.leaf for state in states), *(links[name] for name in in_use)}
+    if stale := [device.home.link(name) for name in LINKS if name not in in_use and links[name] == leaf]:
+        remove(device.host, stale)
     return remove_pem(device.host, _folder(device), leaf, served=served, keep_directory=keep_directory)
 
 
@@ -56,25 +59,32 @@ def switch_certificate(device: Device, leaf: Fingerprint, basis: Basis) -> Recei
     if device.settings.certificate_form == "variable":
         return _point_link(device, leaf)
     done = "switched the certificate by a reload"
-    return change_state(device, lambda state: state.model_copy(update={"leaf": leaf}), basis, done, leaf=leaf)
+    return change_state(
+        device, lambda state: state.model_copy(update={"leaf": leaf}), basis, done, leaf=leaf, only_leaf=True
+    )
 
 
 def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
     tidy(device.host, device.home)
     path = device.home.certificate(leaf)
-    wanted, live = device.host.read_files([path, device.home.live])
+    wanted, text = device.host.read_files([path, device.home.file(device.main)])
     held_pem(wanted, path, leaf)
-    served = leaf_digests(live) if live is not None else None
-    before = served[0] if served is not None else None
-    if before == leaf and not serves(device, leaf):
+    running, links = device.running(), read_links(device.host, device.home)
+    disk = state_of(text.decode(errors="replace")) if text is not None else None
+    # What is read now, and what would be after the next reload: two links only where a killed run left it so.
+    states = [state for state in (disk, running.state if running else None) if state]
+    names: set[LinkName] = {state.link for state in states} or {LINKS[0]}
+    before: Links = {name: links[name] for name in names}
+    after: Links = dict.fromkeys(names, leaf)
+    if set(before.values()) == {leaf} and not serves(device, leaf):
         return Receipt(summary="the certificate is served already", details={"file": path})
-    device.host.symlink(pem_name(leaf), device.home.live)
+    _lead(device, after)
     try:
         prove(device, LogMark(None), Proof(None, leaf, only_leaf=True))
     except TargetError as error:
-        if before is None:
+        if None in before.values():
             raise
-        device.host.symlink(pem_name(before), device.home.live)
+        _lead(device, before)
         raise Rejected(
             error.message,
             where=error.where,
@@ -83,6 +93,13 @@ def _point_link(device: Device, leaf: Fingerprint) -> Receipt:
             code=error.code,
         ) from error
     return Receipt(summary="switched the certificate without a reload", details={"file": path})
+
+
+def _lead(device: Device, links: Links) -> None:
+    """Have each link lead to a leaf. Raises TargetError."""
+    for name, leaf in links.items():
+        if leaf is not None:
+            device.host.symlink(pem_name(leaf), device.home.link(name))
 
 
 def switch_mode(device: Device, services: tuple[Service, ...], mode: Mode, basis: Basis) -> Receipt:
@@ -118,17 +135,25 @@ def member_state(device: Device, args: Mapping[str, JsonValue], basis: Basis) ->
 
 def server_state(device: Device, server: str, state: str, basis: Basis) -> Receipt:
     """Take a member out of every upstream, or put it back. Raises Rejected for one that is no member, TargetError."""
+    refuse_strangers(device, (server,))
+    down = state == "drain"
+    return change_state(device, lambda now: now.with_down(server, down=down), basis, f"set {server} to {state}")
+
+
+def refuse_strangers(device: Device, servers: Iterable[str]) -> None:
+    """Raises Rejected (``no_server``) where one of these is no member, TargetError."""
     # By our text, and not by the configuration: going back days later that may name others.
-    if server not in members_of(read_texts(device.host, device.home)[device.main] or ""):
+    members = members_of(read_texts(device.host, device.home)[device.main] or "")
+    strangers = [server for server in servers if server not in members]
+    if strangers:
+        words = "are no members" if len(strangers) > 1 else "is no member"
         raise Rejected(
-            f"{server} is no member of our listener",
+            f"{', '.join(strangers)} {words} of our listener",
             where=device.home.file(device.main),
             state="nothing was changed",
             remedy="plan again; for a way back, put the server into lbsync's configuration and publish it again first",
             code="no_server",
         )
-    down = state == "drain"
-    return change_state(device, lambda now: now.with_down(server, down=down), basis, f"set {server} to {state}")
 
 
 def cut_sessions(device: Device, server: str, wait_s: float) -> Receipt:
@@ -180,3 +205,8 @@ def basis_of(args: Mapping[str, JsonValue]) -> Basis:
 def services_of(value: JsonValue) -> tuple[Service, ...]:
     """The ``services`` argument of an action or a check. Raises ValueError for a service that is none."""
     return tuple(Service(str(one)) for one in value) if isinstance(value, list) else ()
+
+
+def names_of(value: JsonValue) -> tuple[str, ...]:
+    """The ``old`` or ``fresh`` argument of an action: servers' names."""
+    return tuple(str(one) for one in value) if isinstance(value, list) else ()

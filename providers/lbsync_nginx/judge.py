@@ -23,7 +23,7 @@ from lbsync_nginx.notes import notes
 from lbsync_nginx.render import render, structure_of
 from lbsync_nginx.seen import Seen
 from lbsync_nginx.settings import NginxSettings
-from lbsync_nginx.state import NO_LEAF, NginxState
+from lbsync_nginx.state import NO_LEAF, Links, NginxState, served_by
 from lbsync_nginx.version import OLDEST, Version
 
 PROVIDER = "nginx"
@@ -67,7 +67,7 @@ def _image(settings: NginxSettings, seen: Seen) -> dict[str, JsonValue]:
     ours = (home.file(name) for name in seen.disk.files)
     return {
         "files": {**seen.disk.files},
-        "link": seen.disk.link,
+        "link": seen.disk.link(main_file(settings)),
         "certs_directory": seen.disk.certs_directory,
         "foreign": tested.dump.digest(ours) if tested is not None and tested.passed else None,
         "log": seen.host.program.default_error_log if seen.host.program else None,
@@ -76,11 +76,9 @@ def _image(settings: NginxSettings, seen: Seen) -> dict[str, JsonValue]:
 
 
 def _leaf(settings: NginxSettings, seen: Seen) -> Fingerprint | None:
-    if settings.certificate_form == "variable":
-        return seen.disk.link
     disk = seen.disk.state(main_file(settings))
-    found = disk.leaf if disk else None
-    if found == NO_LEAF or (seen.running is not None and seen.running.state.leaf != found):
+    found = served_by(disk, seen.disk.links) if disk else None
+    if found == NO_LEAF or (seen.running is not None and served_by(seen.running.state, seen.disk.links) != found):
         return None
     return found
 
@@ -102,12 +100,13 @@ def _disagreements(settings: NginxSettings, seen: Seen) -> Iterator[str]:
         yield "Our files on disk are not of one piece: they come from different moments."
     if running.structure != disk.structure:
         yield "NGINX runs another configuration of ours than the one on disk: it was not reloaded, or the reload failed."
-    yield from _other_state(running, disk)
+    yield from _other_state(running, disk, seen.disk.links)
 
 
-def _other_state(running: NginxState, disk: NginxState) -> Iterator[str]:
-    if running.leaf != disk.leaf:
-        yield f"NGINX serves {_short(running.leaf)}, on disk is {_short(disk.leaf)}: the next reload would change it."
+def _other_state(running: NginxState, disk: NginxState, links: Links) -> Iterator[str]:
+    served, due = served_by(running, links), served_by(disk, links)
+    if served != due:
+        yield f"NGINX serves {_short(served)}, on disk is {_short(due)}: the next reload would change it."
     for service, mode in disk.modes.items():
         if running.modes.get(service) is not mode:
             now = running.modes.get(service, "unknown")

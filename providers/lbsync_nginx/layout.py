@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lbsync_certs import Fingerprint
 from lbsync_nginx.settings import NginxSettings
+from lbsync_nginx.state import LINKS, LinkName
 
 CA = "server-ca.pem"
 STREAM = "stream.conf"
@@ -51,10 +52,14 @@ class Layout:
         """The certificate folder: the only place with private keys."""
         return f"{self.directory}/{'certs-shared' if self.shared else 'certs'}"
 
+    def link(self, name: LinkName) -> str:
+        """With certificates by variable: a link to the one that is served; absent otherwise."""
+        return f"{self.certs}/{name}.pem"
+
     @property
-    def live(self) -> str:
-        """With certificates by variable: the link to the one that is served; absent otherwise."""
-        return f"{self.certs}/live.pem"
+    def links(self) -> tuple[str, ...]:
+        """Both of them."""
+        return tuple(self.link(name) for name in LINKS)
 
     @property
     def marker(self) -> str:

@@ -23,10 +23,10 @@ from lbsync.target import BalancerSpec
 from lbsync_nginx.layout import TEXT_FILES, Files, Layout, main_file
 from lbsync_nginx.render import render, structure_of
 from lbsync_nginx.settings import NginxSettings
-from lbsync_nginx.state import NO_LEAF, NginxState, state_of
+from lbsync_nginx.state import LINKS, NO_LEAF, NginxState, state_of
 from lbsync_nginx.version import version_of
 
-_RELOADING = frozenset({"write-files", "switch-certificate", "switch-modes", "server-state"})
+_RELOADING = frozenset({"write-files", "switch-certificate", "switch-modes", "switch-sides", "server-state"})
 
 
 class Lowering(BalancerLowering):
@@ -63,7 +63,8 @@ class Lowering(BalancerLowering):
         down = tuple(
             name for name in (was.down if was else ()) if name in {member.name for member in self.spec.members}
         )
-        state = NginxState(structure="", leaf=change.leaf, modes=dict(change.modes), down=down)
+        link_name = was.link if was else LINKS[0]
+        state = NginxState(structure="", leaf=change.leaf, modes=dict(change.modes), down=down, link=link_name)
         wanted = render(self.spec, self._settings, version_of(seen.version), state)
         structure, before_structure = structure_of(wanted), structure_of(before)
         before_leaf = (was.leaf or link) if was else None

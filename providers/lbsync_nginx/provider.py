@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -16,8 +17,8 @@ from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.kit.answers import seconds
 from lbsync.kit.host import open_host
 from lbsync.kit.marker import leave_marker, read_marker, remove_marker
-from lbsync.kit.pem_files import leaf_of
 from lbsync.kit.texts import texts_of
+from lbsync.kit.waiting import then_cut
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step
 from lbsync.services import Service
 from lbsync.target import BalancerSpec, Capabilities, MaterialSource, Provider
@@ -25,15 +26,16 @@ from lbsync_certs import Fingerprint
 from lbsync_nginx import checks, effects
 from lbsync_nginx.abilities import capabilities
 from lbsync_nginx.device import Device
-from lbsync_nginx.disk import read_texts
+from lbsync_nginx.disk import read_links, read_texts
 from lbsync_nginx.judge import judge
 from lbsync_nginx.layout import TEXT_FILES
 from lbsync_nginx.lowering import Lowering
 from lbsync_nginx.process import master_of, not_running
-from lbsync_nginx.publish import Content, write_files
+from lbsync_nginx.publish import write_files
 from lbsync_nginx.render import refuse_bad_names
 from lbsync_nginx.settings import NginxSettings
-from lbsync_nginx.state import NginxState, state_of
+from lbsync_nginx.sides import sides_of, switch_sides
+from lbsync_nginx.state import LINKS, NginxState, state_of
 from lbsync_nginx.tidy import tidy
 
 
@@ -82,6 +84,10 @@ class NginxProvider:
                 )
             case "server-state":
                 found = self._both(lambda state: "drain" if str(args["server"]) in state.down else "ready")
+            case "switch-sides":
+                links = read_links(device.host, device.home)
+                servers = (*effects.names_of(args["old"]), *effects.names_of(args["fresh"]))
+                found = self._both(lambda state: sides_of(state, links, servers))
             case "cut-sessions":
                 found = {}
             case "mark" | "unmark":
@@ -94,9 +100,15 @@ class NginxProvider:
         """What the disk says alone: this action is proven by handshakes before it ends."""
         device = self._device
         if device.settings.certificate_form == "variable":
-            return {"link": leaf_of(device.host.read_link(device.home.live))}
+            return {"link": self._link()}
         disk = state_of(read_texts(device.host, device.home)[device.main])
         return {"disk": disk.leaf if disk else None}
+
+    def _link(self) -> Fingerprint | None:
+        """Where the link leads that our configuration on the disk names."""
+        device = self._device
+        disk = state_of(read_texts(device.host, device.home)[device.main])
+        return read_links(device.host, device.home)[disk.link if disk else LINKS[0]]
 
     def _both(self, part: Callable[[NginxState], JsonValue]) -> State:
         """Part of the state on the disk and of the one that runs; ``None`` where there is none."""
@@ -123,7 +135,7 @@ class NginxProvider:
         running = self._running()
         return {
             "files": digests,
-            "link": leaf_of(device.host.read_link(device.home.live)),
+            "link": self._link(),
             "loaded": running.model_dump(mode="json") if running else None,
         }
 
@@ -139,10 +151,8 @@ class NginxProvider:
                 receipt = effects.remove_certificate(device, Fingerprint(str(args["leaf"])), keep_directory=keep)
             case "write-files":
                 link = args.get("link")
-                content = Content(
-                    texts_of(args["files"], TEXT_FILES), Fingerprint(link) if isinstance(link, str) else None
-                )
-                receipt = write_files(device, content, basis)
+                leaf = Fingerprint(link) if isinstance(link, str) else None
+                receipt = write_files(device, texts_of(args["files"], TEXT_FILES), leaf, basis)
             case "switch-certificate":
                 receipt = effects.switch_certificate(device, Fingerprint(str(args["leaf"])), basis)
             case "switch-modes":
@@ -150,14 +160,16 @@ class NginxProvider:
                 receipt = effects.switch_mode(device, services, Mode(str(args["mode"])), basis)
             case "server-state":
                 receipt = effects.member_state(device, args, basis)
+            case "switch-sides":
+                old, fresh = effects.names_of(args["old"]), effects.names_of(args["fresh"])
+                receipt = switch_sides(device, Fingerprint(str(args["after"])), old, fresh, basis)
+                receipt = then_cut(receipt, old, args.get("cut_after_s"), partial(effects.cut_sessions, device))
             case "cut-sessions":
                 receipt = effects.cut_sessions(device, str(args["server"]), seconds(args["wait_s"]))
-            case "mark":
+            case "mark" | "unmark":
                 tidy(device.host, device.home)
-                receipt = leave_marker(device.host, device.home.marker, str(args["marker"]))
-            case "unmark":
-                tidy(device.host, device.home)
-                receipt = remove_marker(device.host, device.home.marker, str(args["marker"]))
+                change = leave_marker if action.verb == "mark" else remove_marker
+                receipt = change(device.host, device.home.marker, str(args["marker"]))
             case other:
                 raise ValueError(f"no such action: {other}")
         return receipt

@@ -12,20 +12,21 @@ from dataclasses import dataclass, replace
 
 from lbsync.errors import Denied, Rejected, TargetError, Unreachable
 from lbsync.kit.host import NOT_ENDED
-from lbsync.kit.pem_files import held_pem, leaf_of, pem_name
+from lbsync.kit.pem_files import held_pem
 from lbsync.kit.seal import refuse_edited
 from lbsync.model import Receipt
 from lbsync_certs import Fingerprint
+from lbsync_nginx.content import Content, place, unlink
 from lbsync_nginx.device import Device
-from lbsync_nginx.disk import read_texts
+from lbsync_nginx.disk import read_links, read_texts
 from lbsync_nginx.dump import tree_of
 from lbsync_nginx.errorlog import log_path
-from lbsync_nginx.layout import CA, HTTP, STREAM, TEXT_FILES, Files
+from lbsync_nginx.layout import HTTP, STREAM, TEXT_FILES, Files
 from lbsync_nginx.live import Proof, quietly_back, reload_and_prove, serves
 from lbsync_nginx.process import NOT_RUNNING, master_of, workers_of
 from lbsync_nginx.reloading import RELOAD_FAILED
 from lbsync_nginx.render import moved
-from lbsync_nginx.state import NO_LEAF, NginxState, state_of
+from lbsync_nginx.state import LINKS, NO_LEAF, Links, NginxState, served_by, state_of
 from lbsync_nginx.tested import Tested, parse_test, read_test, refuse_untested, test_command
 from lbsync_nginx.tidy import half_written, remove, tidy
 from lbsync_nginx.unloaded import not_loaded
@@ -45,24 +46,17 @@ class Basis:
     """Where this NGINX logs unless its configuration says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """Our files, and where the live link points (``None``: no link)."""
+def write_files(device: Device, files: Files, link: Fingerprint | None, basis: Basis) -> Receipt:
+    """Bring our files to these, and NGINX to running them; their link shall lead to ``link`` (``None``: there is none).
 
-    files: Files
-    link: Fingerprint | None = None
-
-
-def write_files(device: Device, wanted: Content, basis: Basis) -> Receipt:
-    """Bring our files and the link to ``wanted``, and NGINX to running them.
-
-    Raises TargetError; unless it says otherwise
-    everything is then as it was.
+    Raises TargetError; unless it says otherwise everything is then as it was.
     """
+    state = _state_in(device, files)
+    links: Links = dict.fromkeys(LINKS) if link is None else {state.link if state else LINKS[0]: link}
+    wanted = Content(files, links)
     proof = proof_of(device, wanted)
-    link = leaf_of(device.host.read_link(device.home.live))
-    before = Content(_ready(device, proof.leaf), link)
-    if before == wanted and _shows(device, proof):
+    before = Content(_ready(device, proof.leaf), read_links(device.host, device.home))
+    if before.has(wanted) and _shows(device, proof):
         return Receipt(summary="NGINX runs these files already")
     _replace(device, before, wanted, basis)
     verb = "wrote the files, NGINX runs them" if proof.state else "removed the files, NGINX runs without them"
@@ -78,11 +72,13 @@ def change_state(
     done: str,
     *,
     leaf: Fingerprint | None = None,
+    only_leaf: bool = False,
 ) -> Receipt:
     """Change the state of the files that are there and load them; ``done`` is what the receipt says.
 
-    ``leaf`` is given where nothing but the certificate changes. Raises as ``write_files``, and Rejected (``not_published``)
-    where there is nothing of ours.
+    ``leaf`` is an installed certificate to be served; ``only_leaf``: nothing else changes. Where certificates come by variable
+    it is the link of the changed state that will lead to it. Raises as ``write_files``, and Rejected (``not_published``) where
+    there is nothing of ours.
     """
     files = _ready(device, leaf)
     now = state_of(files[device.main])
@@ -94,12 +90,13 @@ def change_state(
             remedy="plan again: a publish is due",
             code="not_published",
         )
-    link = leaf_of(device.host.read_link(device.home.live)) if now.leaf is None else None
     state = change(now)
-    before, wanted = Content(files, link), Content(moved(files, device.main, state), link)
-    if before == wanted and _shows(device, proof_of(device, wanted)):
+    links = read_links(device.host, device.home) if now.leaf is None else {}
+    aim: Links = {state.link: leaf or links.get(now.link)} if state.leaf is None else {}
+    before, wanted = Content(files, links), Content(moved(files, device.main, state), aim)
+    if before.has(wanted) and _shows(device, proof_of(device, wanted)):
         return Receipt(summary="it is so already", details={"state": state.model_dump(mode="json")})
-    _replace(device, before, wanted, basis, only_leaf=leaf is not None)
+    _replace(device, before, wanted, basis, only_leaf=only_leaf)
     return Receipt(summary=done, details={"state": state.model_dump(mode="json")})
 
 
@@ -128,13 +125,16 @@ def _ready(device: Device, leaf: Fingerprint | None) -> dict[str, str | None]:
 
 def proof_of(device: Device, content: Content) -> Proof:
     """What NGINX must show when it runs some files."""
-    state = state_of(content.files.get(device.main)) or next(
-        (found for text in content.files.values() if (found := state_of(text))), None
-    )
+    state = _state_in(device, content.files)
     if state is None:
         return Proof(None, None)
-    leaf = content.link if state.leaf is None else state.leaf
+    leaf = served_by(state, content.links)
     return Proof(state, None if leaf == NO_LEAF else leaf)
+
+
+def _state_in(device: Device, files: Files) -> NginxState | None:
+    """The state of some files: of the one that carries the listener, or of the other while the setting and the disk differ."""
+    return state_of(files.get(device.main)) or next(filter(None, map(state_of, files.values())), None)
 
 
 def _shows(device: Device, proof: Proof) -> bool:
@@ -155,6 +155,7 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
         log = _log_of(tested, basis.log)
         reloaded = True
         reload_and_prove(device, log, replace(proof_of(device, wanted), only_leaf=only_leaf))
+        unlink(device, before, wanted)
     except TargetError as error:
         if isinstance(error, Unreachable) and error.code not in {NOT_RUNNING, NOT_ENDED}:
             raise  # the host is out of reach: nothing can be put back now, and trying again carries on from here
@@ -167,6 +168,7 @@ def _replace(device: Device, before: Content, wanted: Content, basis: Basis, *, 
                 remedy="see NGINX's error log, correct what it names, and reload NGINX",
                 code="half_live",
             ) from error
+        unlink(device, wanted, before)
         runs = "" if error.code == NOT_RUNNING else ", and NGINX runs them"
         kind = Denied if isinstance(error, Denied) else Rejected
         raise kind(
@@ -211,8 +213,8 @@ def _place_and_test(device: Device, before: Content, wanted: Content) -> Tested:
     """Put everything in its place and have NGINX test it; a single file and its test in one go."""
     names = [name for name in TEXT_FILES if wanted.files.get(name) != before.files.get(name)]
     text = wanted.files.get(names[0]) if len(names) == 1 else None
-    if text is None or before.link != wanted.link:
-        _place(device, before, wanted)
+    if text is None or not before.links_as(wanted):
+        place(device, before, wanted)
         return read_test(device.host, device.settings)
     owner, group = device.settings.owner, device.settings.group
     path, command = device.home.file(names[0]), test_command(device.settings)
@@ -251,39 +253,11 @@ def _log_of(tested: Tested, default: str | None) -> str | None:
         return default
 
 
-def _place(device: Device, before: Content, after: Content) -> None:
-    """Only what differs, in an order in which NGINX can start at every moment.
-
-    A file that loses the listener goes first, since two would not go together; then what others refer to; last a link that is
-    not wanted any more.
-    """
-    if after.link is not None and after.link != before.link:
-        device.host.symlink(pem_name(after.link), device.home.live)
-    changed = [name for name in TEXT_FILES if after.files.get(name) != before.files.get(name)]
-    losing = [name for name in changed if state_of(before.files.get(name)) and not state_of(after.files.get(name))]
-    for name in (*losing, *(name for name in changed if name not in losing)):
-        text = after.files.get(name)
-        if text is not None:
-            _write(device, name, text)
-        elif name != CA:
-            device.host.remove(device.home.file(name))
-    if CA in changed and after.files.get(CA) is None:
-        device.host.remove(device.home.ca)
-    if after.link is None and before.link is not None:
-        device.host.remove(device.home.live)
-
-
-def _write(device: Device, name: str, text: str) -> None:
-    owner, group = device.settings.owner, device.settings.group
-    device.host.write_file(device.home.file(name), text.encode(), mode=None, owner=owner, group=group)
-
-
 def _put_back(device: Device, before: Content, wanted: Content, cause: TargetError) -> None:
     """Restore the files after a failure, whatever was placed of ``wanted``."""
     try:
-        moved_link = before.link != wanted.link
-        link = leaf_of(device.host.read_link(device.home.live)) if moved_link else before.link
-        _place(device, Content(read_texts(device.host, device.home), link), before)
+        links = before.links if before.links_as(wanted) else read_links(device.host, device.home)
+        place(device, Content(read_texts(device.host, device.home), links), before)
     except TargetError as error:
         raise Rejected(
             f"{cause.message}; and putting the files back failed: {error.message}",

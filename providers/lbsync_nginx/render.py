@@ -50,7 +50,8 @@ def render(
     if state is not None:
         modes = {service: state.modes.get(service, Mode.BRIDGE) for service in start.modes}
         start = start.model_copy(update={"modes": modes, "down": state.down})
-        start = start if leaf is None else start.model_copy(update={"leaf": state.leaf or NO_LEAF})
+        by_link = leaf is None
+        start = start.model_copy(update={"link": state.link} if by_link else {"leaf": state.leaf or NO_LEAF})
     bodies[main] = with_state(bodies[main] or "", start)
     return {name: None if body is None else seal(body) for name, body in bodies.items()}
 

@@ -10,7 +10,7 @@ Why it is as it is (NGINX 1.22 to 1.30; sources: its documentation, and trials a
 - ``proxy_pass`` with a variable and no path hands the request on as the client wrote it.
 - Connections to members are used for one request (``keepalive 0``): shared ones would hand one client's NTLM session to
   another. So NTLM fails here, closed; ``proxy = "stream"`` carries it.
-- With certificates by variable, ``$realpath_root`` resolves the live link once per handshake, so that certificate and key are
+- With certificates by variable, ``$realpath_root`` resolves the link once per handshake, so that certificate and key are
   always of one file; a map keeps that answer for both.
 """
 
@@ -21,15 +21,17 @@ import re
 from lbsync.kit.endpoints import endpoint
 from lbsync.services import SERVICES, Service
 from lbsync.target import BalancerSpec
-from lbsync_nginx.blocks import STATUS_TEXT, block, certificate_lines, listen, upstream, verified_leg
+from lbsync_nginx.blocks import GREETING_S, STATUS_TEXT, block, certificate_lines, listen, upstream, verified_leg
 from lbsync_nginx.layout import Layout
 from lbsync_nginx.settings import NginxSettings
-from lbsync_nginx.state import PLAIN, TLS
+from lbsync_nginx.state import LINKS, PLAIN, TLS
 from lbsync_nginx.version import Version
 
 _REST = r"[. ]*(?:;[^/]*)?"
 """How an odd spelling of a segment may go on: Windows drops dots and blanks, IIS path parameters."""
 
+_NEXT_S = 15
+"""Three servers that do not answer a connection, each for proxy_connect_timeout."""
 
 _ALONE = (
     "gzip off;",
@@ -173,10 +175,11 @@ def _listener(spec: BalancerSpec, settings: NginxSettings, version: Version, at:
     lines += ["http2 off;"] if version.switches_http2 else []
     lines += certificate_lines(settings, at, "$lbsync_certificate")
     if settings.certificate_form == "variable":
-        lines.append(f"root {at.live};")
+        lines.append(f"root {at.link(LINKS[0])}; # link")
         # The path names the content, so what was read once may be kept.
         lines += ["ssl_certificate_cache max=16 inactive=60s valid=60s;"] if version.caches_certificates else []
     lines += [
+        f"client_header_timeout {GREETING_S}s;",
         "keepalive_timeout 300s;",
         "keepalive_requests 100000;",
         *(["keepalive_min_timeout 10s;"] if version.keeps_idle_clients else []),
@@ -207,6 +210,9 @@ def _proxy(spec: BalancerSpec, settings: NginxSettings, at: Layout) -> list[str]
         "proxy_connect_timeout 5s;",
         f"proxy_read_timeout {long_s};",
         f"proxy_send_timeout {long_s};",
+        # Under Extended Protection the next server may hold another certificate than the one before (an old worker does not know
+        # who was drained since): a request that has been under way for a while ends with its server.
+        *([] if settings.resumption else [f"proxy_next_upstream_timeout {_NEXT_S}s;"]),
         "proxy_request_buffering off;",
         "proxy_buffering off;",
         "proxy_buffer_size 32k;",

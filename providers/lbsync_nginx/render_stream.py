@@ -11,7 +11,7 @@ to the members' TLS unopened. The TLS listener then stands behind that, on a loo
 from __future__ import annotations
 
 from lbsync.target import BalancerSpec
-from lbsync_nginx.blocks import STATUS_TEXT, block, certificate_lines, listen, upstream, verified_leg
+from lbsync_nginx.blocks import GREETING_S, STATUS_TEXT, block, certificate_lines, listen, upstream, verified_leg
 from lbsync_nginx.layout import Layout
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import PLAIN, TLS
@@ -43,6 +43,7 @@ def _fork(settings: NginxSettings, inner: str) -> list[str]:
             "server",
             f"listen {listen(settings)};",
             "ssl_preread on;",
+            f"preread_timeout {GREETING_S}s;",
             "proxy_connect_timeout 5s;",
             f"proxy_timeout {settings.long_request_s}s;",
             "proxy_pass $lbsync_way;",
@@ -59,6 +60,7 @@ def _listener(spec: BalancerSpec, settings: NginxSettings, at: Layout, place: st
             "server",
             f"listen {place} ssl;",
             *certificate_lines(settings, at, ""),
+            f"ssl_handshake_timeout {GREETING_S}s;",
             "ssl_alpn http/1.1;",
             "ssl_verify_client off;",
             "proxy_protocol off;",

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -31,9 +32,18 @@ _ROUTE = re.compile(rf"(?:http://{PLAIN}|https://{TLS}); # mode ([a-z_]+)$", re.
 _PASS = re.compile(rf"proxy_pass (?:{PLAIN}|{TLS}); # listener$", re.MULTILINE)
 _SSL = re.compile(r"proxy_ssl (?:on|off); # listener$", re.MULTILINE)
 _LEAF = re.compile(r"/[0-9a-f]{64}\.pem; # leaf$", re.MULTILINE)
+_LINK = re.compile(r"/live2?\.pem; # link$", re.MULTILINE)
 _ANSWER = re.compile(r"lbsync (\d+) (\{[^\n]*\})")
 
 NO_LEAF = Fingerprint("0" * 64)
+
+LinkName = Literal["live", "live2"]
+LINKS: tuple[LinkName, ...] = ("live", "live2")
+"""With certificates by variable: the links that name the one served. The workers read one of them, by their configuration; the
+other is there so that workers to come may serve another leaf while those of now do not (``sides``)."""
+
+Links = Mapping[LinkName, Fingerprint | None]
+"""The leaf each link leads to; ``None``: it is absent."""
 
 
 class NginxState(Value):
@@ -44,18 +54,23 @@ class NginxState(Value):
     modes: dict[Service, Mode] = Field(default_factory=dict)
     down: tuple[str, ...] = ()
     """Members that get nothing new, sorted."""
+    link: LinkName = "live"
+    """The link that the workers read where certificates come by variable."""
 
     @property
     def json_text(self) -> str:
         """One line without a quote that NGINX or JSON would mind; equal states give equal texts."""
-        data = self.model_dump(mode="json")
+        data = self.model_dump(mode="json", exclude={"link"} if self.link == LINKS[0] else None)
         data["modes"] = {service.value: data["modes"][service.value] for service in Service if service in self.modes}
         return json.dumps(data, separators=(",", ":"))
 
     def with_down(self, server: str, *, down: bool) -> NginxState:
         """The same with one member taken out or put back."""
-        rest = set(self.down) - {server}
-        return self.model_copy(update={"down": tuple(sorted(rest | ({server} if down else set())))})
+        return self.moving(out=(server,) if down else (), back=(server,))
+
+    def moving(self, out: Iterable[str], back: Iterable[str]) -> NginxState:
+        """The same with some members taken out and others put back; one that is in both is out."""
+        return self.model_copy(update={"down": tuple(sorted(set(self.down) - set(back) | set(out)))})
 
     def with_modes(self, modes: Mapping[Service, Mode]) -> NginxState:
         """The same with some services in other modes."""
@@ -84,6 +99,7 @@ def with_state(text: str, state: NginxState) -> str:
     text = _SSL.sub(f"proxy_ssl {'off' if offloaded else 'on'}; # listener", text)
     if state.leaf is not None:
         text = _LEAF.sub(f"/{state.leaf}.pem; # leaf", text)
+    text = _LINK.sub(f"/{state.link}.pem; # link", text)
     return _STATUS.sub(lambda found: f"{found['before']}{state.json_text}{found['after']}", text)
 
 
@@ -91,6 +107,11 @@ def stateless(state: NginxState) -> NginxState:
     """The one state in which two texts of the same structure are equal."""
     leaf = None if state.leaf is None else NO_LEAF
     return NginxState(structure="", leaf=leaf, modes=dict.fromkeys(state.modes, Mode.BRIDGE))
+
+
+def served_by(state: NginxState, links: Links) -> Fingerprint | None:
+    """The leaf that workers in this state serve; ``None`` where the link they read leads nowhere."""
+    return links.get(state.link) if state.leaf is None else state.leaf
 
 
 def answer_of(text: str) -> tuple[int, NginxState] | None:

@@ -19,7 +19,7 @@ def half_written(home: Layout) -> tuple[str, ...]:
 
 def tidy(host: Host, home: Layout) -> None:
     """Remove everything that a killed run may have left half-written. Raises TargetError."""
-    remove(host, (*half_written(home), staging_name(home.live)))
+    remove(host, (*half_written(home), *map(staging_name, home.links)))
 
 
 def remove(host: Host, paths: Iterable[str]) -> None:

@@ -197,7 +197,7 @@ def wait_true(provider: Provider, checks: Iterable[Check]) -> None:
         deadline = time.monotonic() + 10
         while not (result := provider.check(check)).passed:
             assert time.monotonic() < deadline, f"{check.summary}: {result.detail}"
-            time.sleep(0.05)
+            time.sleep(0.2)
 
 
 @contextmanager

@@ -16,5 +16,5 @@ def settings_named(page: str) -> tuple[set[str], set[str]]:
     table = (DOCS / page).read_text(encoding="utf-8").split("## Settings")[1].split("Over SSH")[0]
     rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row[1])}
-    (ssh,) = [row[2] for row in rows if "`ssh`" in row[1]]
-    return named, set(re.findall(r"`([a-z_]+)`", ssh))
+    ssh = [row[2] for row in rows if "`ssh`" in row[1]]
+    return named, {name for text in ssh for name in re.findall(r"`([a-z_]+)`", text)}

@@ -268,6 +268,9 @@ AMBIGUOUS = [
 ]
 """PowerShell for whoever takes ``..`` with something beside it for a name, OWA for whoever takes it for a step up."""
 
+EVERY = [target for target, _ in CANONICAL] + MRSPROXY + ODD + HARMLESS + ABSENT + CLIMBING + AMBIGUOUS
+"""All of them."""
+
 _CLEAR = frozenset(string.ascii_letters + string.digits + "_@.,=+-")
 _U = re.compile(r"%u([0-9A-Fa-f]{4})")
 _HEX = re.compile(r"%([0-9A-Fa-f]{2})")

@@ -25,7 +25,7 @@ class TestHaproxyHere(ProviderContract):
 class TestHaproxyOverSsh(ProviderContract):
     """HAProxy on a host that is reached by SSH."""
 
-    prefix_step = 4
+    prefix_step = 7
 
     @pytest.fixture
     def subject(self, require: Callable[[str], None], make_bench: Callable[..., Any]) -> Generator[Subject]:

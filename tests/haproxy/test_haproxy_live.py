@@ -34,9 +34,12 @@ def flip(bench: Any, provider: Any, mode: Mode, service: Service = Service.OWA) 
     bench.apply(provider, SwitchMode(services=(service,), before=other, after=mode))
 
 
-def test_no_request_is_lost(published: Any) -> None:
+def test_no_request_is_lost(make_bench: Any) -> None:
     """Ten flips, five rotations, a reload, and each server drained and back: every request of every client is answered."""
+    published = make_bench(check_interval_s=2.0)
+    published.publish()
     spec = LoadSpec(
+        fresh_pause_s=0.02,
         address=published.haproxy.address,
         port=published.haproxy.https_port,
         server_name="mail.contoso.test",

@@ -19,6 +19,7 @@ from lbsync.errors import UnsupportedMode
 from lbsync.facts import BalancerFacts, BalancerLive, FarmFacts, MemberLive
 from lbsync.kit.endpoints import Endpoint
 from lbsync.kit.pem_files import leaf_of, pem_name
+from lbsync.kit.pools import pools_of
 from lbsync.kit.seal import body_of, seal_of
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
@@ -30,7 +31,7 @@ from lbsync_haproxy.disk import Disk
 from lbsync_haproxy.host_view import HostView
 from lbsync_haproxy.judge import Seen, judge
 from lbsync_haproxy.lowering import Lowering
-from lbsync_haproxy.pools import map_body, modes_of, parse_map_body, pools_of
+from lbsync_haproxy.pools import map_body, modes_of, parse_map_body
 from lbsync_haproxy.render import render, staged, structure_of
 from lbsync_haproxy.runtime import Running
 from lbsync_haproxy.settings import HaproxySettings
@@ -388,6 +389,7 @@ def seen(
         installed=(LEAF,),
         marker=None,
         foreign=(),
+        begins={},
         stale_ocsp=ocsp,
     )
     pools = {f"ex_{service}_{mode}" for service, mode in pools_of(SERVICES)}
@@ -400,6 +402,8 @@ def seen(
         structure=structure_of(files) if loaded else None,
         map=parse_map_body(map_body(BRIDGED)) if loaded else None,
         thumbprint="A" * 40 if loaded else None,
+        clients=0,
+        first_id=3 if loaded else 0,
     )
     host = HostView(
         loads=loads,

@@ -1,69 +1,36 @@
-"""What the tests of a live NGINX do and look at.
+"""What only the tests of a live NGINX go through and look at.
 
 Rule of this file: one act or one look each; what must come of it stands in the tests.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lbsync.changes import Change, Drain, InstallCertificate, SwitchCertificate, SwitchMode, Undrain
-from lbsync.facts import BalancerFacts
-from lbsync.model import Action, Mode, Receipt, Step
-from lbsync.services import ALL_SERVICES, SERVICES, Service
-from lbsync.target import Provider
-from lbsync_certs import Bundle
+from lbsync.model import Action
 from lbsync_nginx.layout import Layout
 from lbsync_nginx.settings import NginxSettings
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
-ALL = tuple(service for service, spec in SERVICES.items() if spec.offloadable)
 WAYS: dict[str, dict[str, object]] = {"http": HTTP, "variable": HTTP | VARIABLE, "stream": STREAM}
 every_way = pytest.mark.parametrize("settings", list(WAYS.values()), ids=list(WAYS))
 by_reload = pytest.mark.parametrize("settings", [HTTP, STREAM], ids=["http", "stream"])
 
-
-def seen_by(provider: Provider) -> BalancerFacts:
-    """What the provider sees now."""
-    seen = provider.observe(ALL_SERVICES)
-    assert isinstance(seen, BalancerFacts)
-    return seen
-
-
-def step_of(provider: Provider, change: Change) -> Step:
-    """The first step of a change, by what is seen now."""
-    return provider.lower(change, provider.observe(ALL_SERVICES))[0]
-
-
-def perform(bench: NginxBench, provider: Provider, action: Action | None) -> Receipt:
-    """One effect, and no waiting for its checks."""
-    assert action is not None
-    return provider.perform(action, bench.materials)
-
-
-def rotate(bench: NginxBench, provider: Provider, before: Bundle, after: Bundle) -> None:
-    """Install, then switch."""
-    bench.apply(provider, InstallCertificate(leaf=after.fingerprint))
-    bench.apply(provider, SwitchCertificate(before=before.fingerprint, after=after.fingerprint))
-
-
-def flip(bench: NginxBench, provider: Provider, mode: Mode) -> None:
-    """Switch OWA, or all services that go together."""
-    services = (Service.OWA,) if provider.capabilities.per_path_modes else ALL
-    other = Mode.BRIDGE if mode is Mode.OFFLOAD else Mode.OFFLOAD
-    bench.apply(provider, SwitchMode(services=services, before=other, after=mode))
-
-
-def drain(server: str = "EX01", timeout_s: float = 10.0) -> Drain:
-    """Without cutting."""
-    return Drain(server=server, timeout_s=timeout_s, on_timeout="stop")
-
-
-def undrain(server: str = "EX01") -> Undrain:
-    """The mirror image."""
-    return Undrain(server=server, timeout_s=10, on_timeout="stop")
+_KILLED = """
+import json, os, sys
+from lbsync.model import Action
+from lbsync.target import BalancerSpec
+from lbsync_nginx import plugin
+spec, settings, action, before = json.load(sys.stdin)
+settings["reload"] = ["sh", "-c", f"{before} kill -KILL {os.getpid()}"]
+with plugin.open(BalancerSpec.model_validate(spec), settings) as provider:
+    provider.perform(Action.model_validate(action), None)
+"""
 
 
 def everything(bench: NginxBench) -> dict[str, tuple[object, ...]]:
@@ -80,3 +47,18 @@ def everything(bench: NginxBench) -> dict[str, tuple[object, ...]]:
 def certs_of(bench: NginxBench) -> Path:
     """The folder with the certificates."""
     return Path(Layout.of(NginxSettings.model_validate(bench.settings)).certs)
+
+
+def killed_at_the_reload(bench: NginxBench, action: Action | None, *, after: bool = False) -> None:
+    """Another process performs it, and is killed when the files are written and the reload is due, or right ``after`` that."""
+    assert action is not None
+    told = json.dumps(
+        [
+            bench.spec.model_dump(mode="json"),
+            {**bench.settings, "reload_timeout_s": 0.1},
+            action.model_dump(mode="json"),
+            f"kill -HUP {bench.nginx.pid};" if after else "",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", _KILLED], input=told, text=True, capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr

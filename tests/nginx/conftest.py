@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from lbsync.model import Step
 from lbsync.services import SERVICES, Service
+from lbsync.target import Provider
 from lbsync.testing.ca import TestCA
 from lbsync.testing.haproxy import free_port
 from lbsync.testing.nginx import RunningNginx, nginx_ready
@@ -21,6 +23,7 @@ from lbsync_nginx import plugin
 from tests.balancers.authority import authority, leaves
 from tests.balancers.bench import OFFLOADED, Bench, short_directory, spec_of, two_servers
 from tests.balancers.by_hand import ServerByHand
+from tests.nginx.sided import switch_of
 
 __all__ = ["authority", "leaves"]
 
@@ -45,6 +48,9 @@ class NginxBench(Bench):
         """Files of the workers' in NGINX's directories for what it does not keep in memory."""
         links = [link for pid in self.nginx.workers for link in Path(f"/proc/{pid}/fd").iterdir()]
         return [target for link in links if "/temp/" in (target := str(link.readlink()))]
+
+
+Switching = Callable[..., tuple[NginxBench, Provider, list[Step]]]
 
 
 def build(
@@ -79,6 +85,20 @@ def make_bench(
     require("nginx")
     with ExitStack() as stack:
         yield partial(build, stack, authority, leaves)
+
+
+@pytest.fixture
+def switching(make_bench: Callable[..., NginxBench]) -> Generator[Switching]:
+    """Builds benches that are published, with EX01 drained and the second certificate there, and the steps that switch."""
+    with ExitStack() as stack:
+
+        def make(settings: dict[str, object], **how: Any) -> tuple[NginxBench, Provider, list[Step]]:
+            bench = make_bench(settings)
+            bench.publish()
+            provider = stack.enter_context(bench.open())
+            return bench, provider, switch_of(bench, provider, **how)
+
+        yield make
 
 
 @pytest.fixture

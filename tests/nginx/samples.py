@@ -109,7 +109,7 @@ def disk(files: Files | None = None, **changes: object) -> Disk:
         "files": {**dict.fromkeys(TEXT_FILES), **(files or {})},
         "certs_directory": files is not None,
         "installed": (LEAF,) if files is not None else (),
-        "link": None,
+        "links": {},
         "marker": None,
     }
     return Disk(**{**view, **changes})  # type: ignore[arg-type]  # a test's keywords
@@ -121,7 +121,7 @@ def published(settings: NginxSettings, **changes: object) -> Seen:
     files = render(SPEC, settings, OLD, now)
     on_disk = state_of(files[main_file(settings)])
     assert on_disk is not None
-    link = LEAF if settings.certificate_form == "variable" else None
+    links = {"live": LEAF} if settings.certificate_form == "variable" else {}
     health = tuple(
         Health(member.name, service, mode, up=(member.name, service) != ("EX02", Service.OWA), said="")
         for member in SPEC.members
@@ -129,7 +129,7 @@ def published(settings: NginxSettings, **changes: object) -> Seen:
         for mode in Mode
     )
     view: dict[str, object] = {
-        "disk": disk(files, link=link),
+        "disk": disk(files, links=links),
         "host": host_view(settings, files=files),
         "running": Running(8, on_disk),
         "health": health,

@@ -18,7 +18,7 @@ from lbsync_nginx.dump import Dump, tree_of
 from lbsync_nginx.effects import install_certificate
 from lbsync_nginx.inherited import changing, refusing
 from lbsync_nginx.layout import TEXT_FILES
-from lbsync_nginx.publish import Basis, Content, write_files
+from lbsync_nginx.publish import Basis, write_files
 from lbsync_nginx.render import render
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import NginxState
@@ -136,8 +136,8 @@ def test_nginx_would_start_at_every_moment_of_a_change_of_ways(make_bench: Calla
         device = Device(bench.spec, settings, host)
         install_certificate(device, leaf, bench.materials)
         state = NginxState(structure="", leaf=leaf, modes=BRIDGED)
-        write_files(device, Content(render(bench.spec, settings, version, state)), Basis(None))
-    write_files(device, Content(dict.fromkeys(TEXT_FILES)), Basis(None))
+        write_files(device, render(bench.spec, settings, version, state), None, Basis(None))
+    write_files(device, dict.fromkeys(TEXT_FILES), None, Basis(None))
     assert host.said == []
 
 

@@ -35,20 +35,20 @@ class TestHttpVariable(OnNginx):
     """Requests routed by path, certificates read at each handshake."""
 
     settings = HTTP | VARIABLE
-    prefix_step = 4
+    prefix_step = 6
 
 
 class TestStream(OnNginx):
     """Connections passed on whole, MRSProxy by a host name of its own."""
 
     settings = STREAM
-    prefix_step = 2
+    prefix_step = 3
 
 
 class TestStreamOverSsh(ProviderContract):
     """The same on a host that is reached by SSH, every file, command and health check through a real OpenSSH server."""
 
-    prefix_step = 5
+    prefix_step = 8
 
     @pytest.fixture
     def subject(self, require: Callable[[str], None], make_bench: Callable[..., Any]) -> Generator[Subject]:

@@ -20,8 +20,9 @@ from lbsync.services import Service
 from lbsync.target import Provider
 from lbsync.testing.haproxy import free_port
 from lbsync_certs import Bundle
+from tests.balancers.acts import ALL, flip, perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, HOSTS, wait_true
-from tests.nginx.acts import ALL, by_reload, certs_of, every_way, everything, flip, perform, seen_by, step_of
+from tests.nginx.acts import by_reload, certs_of, every_way, everything
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
 

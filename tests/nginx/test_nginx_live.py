@@ -17,21 +17,10 @@ from lbsync.services import Service
 from lbsync.target import Provider
 from lbsync.testing.ca import TestCA
 from lbsync.testing.load import Load, LoadSpec
+from tests.balancers.acts import ALL, drain, flip, perform, rotate, seen_by, step_of, undrain
 from tests.balancers.bench import BRIDGED, wait_true
 from tests.balancers.client import exchange
-from tests.nginx.acts import (
-    ALL,
-    by_reload,
-    drain,
-    every_way,
-    everything,
-    flip,
-    perform,
-    rotate,
-    seen_by,
-    step_of,
-    undrain,
-)
+from tests.nginx.acts import by_reload, every_way, everything
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
 KEEPS_IDLE_CLIENTS = (1, 27, 4)
@@ -40,6 +29,7 @@ KEEPS_IDLE_CLIENTS = (1, 27, 4)
 def loading(bench: NginxBench) -> Load:
     """Clients of the listener: fresh ones, and some that keep their connections."""
     spec = LoadSpec(
+        fresh_pause_s=0.02,
         address=bench.running.address,
         port=bench.running.https_port,
         server_name="mail.contoso.test",

@@ -149,3 +149,12 @@ def test_what_was_never_tried_is_told() -> None:
     """NGINX Plus."""
     *_, told = notes(NginxSettings(ntlm="plus"), V1_27_4)
     assert "never tried" in told
+
+
+def test_sides_are_switched_in_every_way_and_sessions_resumed_as_set() -> None:
+    """A resumed session would bring the leaf of before; how it is turned off is said."""
+    for way in (HTTP, VARIABLE, STREAM):
+        able = capabilities(way)
+        assert (able.switches_sides, able.resumes_sessions) == (True, True)
+        assert "resumption = false" in able.resumption_remedy
+        assert not capabilities(way.model_copy(update={"resumption": False})).resumes_sessions

@@ -165,6 +165,16 @@ def test_a_leaf_that_is_not_served_is_no_leaf(way: NginxSettings) -> None:
     assert "serves no certificate, on disk is" in found.problems[0]
 
 
+def test_two_links_that_lead_apart_are_told() -> None:
+    """Where the workers read one and the disk names the other, as a killed switch of sides leaves it."""
+    seen = published(VARIABLE)
+    seen = replace(seen, disk=replace(seen.disk, links={"live": LEAF, "live2": OTHER}))
+    apart = running(seen, link="live2")
+    assert f"serves certificate {OTHER[:12]}, on disk is certificate {LEAF[:12]}" in troubled(VARIABLE, apart)
+    assert judge(SPEC, VARIABLE, apart, SERVICES).leaf is None
+    assert judge(SPEC, VARIABLE, seen, SERVICES).leaf == LEAF
+
+
 def test_nothing_disagrees_with_an_nginx_that_is_down() -> None:
     """It runs nothing; that it is down is the blocker."""
     seen = published(HTTP)

@@ -185,7 +185,7 @@ def test_a_leaf_is_named_only_where_it_is_read_from_the_text() -> None:
     text = text_of(VARIABLE, state)
     assert LEAF not in text
     assert "ssl_certificate $lbsync_certificate;" in text
-    assert "root /etc/nginx/lbsync/certs-shared/live.pem;" in text
+    assert "root /etc/nginx/lbsync/certs-shared/live.pem; # link" in text
     found = state_of(text)
     assert found is not None
     assert found.leaf is None
@@ -260,7 +260,7 @@ def test_the_files_have_their_places() -> None:
         "/srv/lb/stream.conf",
         "/etc/nginx/conf.d/x.conf",
     ]
-    assert (at.certificate(LEAF), at.live, at.marker) == (
+    assert (at.certificate(LEAF), at.link("live"), at.marker) == (
         f"/srv/lb/certs/{LEAF}.pem",
         "/srv/lb/certs/live.pem",
         "/srv/lb/run-marker",
@@ -288,3 +288,18 @@ def test_without_a_listener_of_ours_the_settings_say_where_it_is(way: NginxSetti
     text = files[main_file(way)] or ""
     for other in ({}, dict.fromkeys(files), {CA: files[CA]}, {main_file(way): text.replace("listen ", "listens ")}):
         assert placed_by(other, way) is way
+
+
+def test_a_client_has_half_a_minute_to_ask_for_something() -> None:
+    """What is left to old workers is over then, whatever the administrator has for the whole block."""
+    assert "client_header_timeout 30s;" in text_of(HTTP)
+    stream = text_of(STREAM)
+    assert "ssl_handshake_timeout 30s;" in stream
+    assert "preread_timeout 30s;" in stream
+
+
+def test_without_resumption_a_request_under_way_ends_with_its_server() -> None:
+    """Under Extended Protection the next server may hold another certificate; elsewhere a failed request may be repeated."""
+    strict = HTTP.model_copy(update={"resumption": False})
+    assert "proxy_next_upstream_timeout 15s;" in text_of(strict)
+    assert "proxy_next_upstream_timeout" not in text_of(HTTP)

@@ -13,6 +13,7 @@ from lbsync_nginx.layout import main_file
 from lbsync_nginx.render import moved, render, structure_of
 from lbsync_nginx.settings import NginxSettings
 from lbsync_nginx.state import (
+    LINKS,
     NO_LEAF,
     NginxState,
     answer_of,
@@ -20,7 +21,7 @@ from lbsync_nginx.state import (
     stateless,
     with_state,
 )
-from tests.nginx.samples import BRIDGED, HTTP, LEAF, OFFLOADED, OLD, OTHER, SPEC, STREAM, WAYS, state, text_of
+from tests.nginx.samples import BRIDGED, HTTP, LEAF, OFFLOADED, OLD, OTHER, SPEC, STREAM, VARIABLE, WAYS, state, text_of
 
 every_way = pytest.mark.parametrize("way", list(WAYS.values()), ids=list(WAYS))
 OFFLOADABLE = [service for service, spec in SERVICES.items() if spec.offloadable]
@@ -32,7 +33,8 @@ def states(draw: st.DrawFn, way: NginxSettings) -> NginxState:
     modes = {service: draw(st.sampled_from(Mode)) for service in OFFLOADABLE} | {Service.MRSPROXY: Mode.BRIDGE}
     leaf = None if way.certificate_form == "variable" else draw(st.sampled_from([LEAF, OTHER, NO_LEAF]))
     down = draw(st.sets(st.sampled_from([member.name for member in SPEC.members])))
-    return NginxState(structure=state(way).structure, leaf=leaf, modes=modes, down=tuple(sorted(down)))
+    link = draw(st.sampled_from(LINKS)) if leaf is None else LINKS[0]
+    return NginxState(structure=state(way).structure, leaf=leaf, modes=modes, down=tuple(sorted(down)), link=link)
 
 
 @every_way
@@ -48,6 +50,24 @@ def test_a_text_comes_back_byte_for_byte(way: NginxSettings, data: st.DataObject
     assert state_of(there) == other
     assert with_state(there, before) == text
     assert with_state(there, other) == there
+
+
+def test_a_text_names_the_link_that_its_workers_read() -> None:
+    """One of two, and the state says which; the structure is the same with either."""
+    files = render(SPEC, VARIABLE, OLD, state(VARIABLE))
+    other = moved(files, main_file(VARIABLE), state(VARIABLE, link="live2"))
+    text = other[main_file(VARIABLE)] or ""
+    assert "root /etc/nginx/lbsync/certs-shared/live2.pem; # link" in text
+    found = state_of(text)
+    assert found is not None
+    assert found.link == "live2"
+    assert structure_of(other) == structure_of(files)
+
+
+def test_members_move_together() -> None:
+    """Some out, others back, the rest as it was; whoever is in both is out."""
+    down = state(HTTP, down=("EX01", "EX03")).moving(out=("EX02",), back=("EX01", "EX02")).down
+    assert down == ("EX02", "EX03")
 
 
 def test_the_text_says_what_the_state_does_in_http() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,18 +9,12 @@ import pytest
 from lbsync.changes import InstallCertificate, Publish, SwitchCertificate
 from lbsync.errors import Rejected
 from lbsync.kit.seal import body_of, seal
-from lbsync.model import Action, Mode
+from lbsync.model import Mode
 from lbsync.services import Service
 from lbsync_nginx.state import NginxState, state_of, with_state
+from tests.balancers.acts import perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, wait_true
-from tests.nginx.acts import (
-    certs_of,
-    every_way,
-    everything,
-    perform,
-    seen_by,
-    step_of,
-)
+from tests.nginx.acts import certs_of, every_way, everything, killed_at_the_reload
 from tests.nginx.conftest import HTTP, STREAM, NginxBench
 
 
@@ -124,32 +115,6 @@ def test_a_reload_by_somebody_makes_live_what_a_killed_run_left(published: Nginx
     assert (seen.problems, seen.structure) == ((), seen.wanted_structure)
     assert seen.modes[Service.OWA] is Mode.OFFLOAD
     assert published.request("/owa/").scheme == "http"
-
-
-_KILLED = """
-import json, os, sys
-from lbsync.model import Action
-from lbsync.target import BalancerSpec
-from lbsync_nginx import plugin
-spec, settings, action = json.load(sys.stdin)
-settings["reload"] = ["kill", "-KILL", str(os.getpid())]
-with plugin.open(BalancerSpec.model_validate(spec), settings) as provider:
-    provider.perform(Action.model_validate(action), None)
-"""
-
-
-def killed_at_the_reload(bench: NginxBench, action: Action | None) -> None:
-    """Another process performs it, and is killed when the files are written and the reload is due."""
-    assert action is not None
-    told = json.dumps(
-        [
-            bench.spec.model_dump(mode="json"),
-            {**bench.settings, "reload_timeout_s": 0.1},
-            action.model_dump(mode="json"),
-        ]
-    )
-    done = subprocess.run([sys.executable, "-c", _KILLED], input=told, text=True, capture_output=True, check=False)
-    assert done.returncode == -9, done.stderr
 
 
 @pytest.mark.parametrize("mended_by", ["again", "undo", "publish"])

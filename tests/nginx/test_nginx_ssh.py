@@ -19,8 +19,9 @@ from lbsync.model import Mode
 from lbsync.services import Service
 from lbsync.target import Provider
 from lbsync.testing.sshd import RunningSshd
+from tests.balancers.acts import perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, wait_true
-from tests.nginx.acts import everything, perform, seen_by, step_of
+from tests.nginx.acts import everything
 from tests.nginx.conftest import HTTP, STREAM, NginxBench
 
 FLIP = SwitchMode(services=(Service.OWA,), before=Mode.BRIDGE, after=Mode.OFFLOAD)
