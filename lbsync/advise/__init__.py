@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from lbsync.advice import Advice, Finding, Verdict
-from lbsync.advise import balancers, bridge, certificate, farm, offload
+from lbsync.advise import balancers, bridge, certificate, farm, offload, rotation
 from lbsync.advise.case import Case
 from lbsync.desired import Desired, FactSet
 from lbsync.model import Mode
@@ -28,6 +28,17 @@ DISTRIBUTION_RULES = (
     balancers.another_run,
     balancers.same_leaf_under_protection,
 )
+ROTATION_RULES = (
+    farm.setup_at_work,
+    farm.rights,
+    farm.before_sp1,
+    farm.pools_started,
+    *certificate.RULES,
+    balancers.blocked,
+    balancers.another_run,
+    rotation.verified_names,
+)
+RETIREMENT_RULES = (farm.setup_at_work, farm.rights, balancers.blocked, balancers.another_run)
 MODE_RULES = {Mode.OFFLOAD: offload.RULES, Mode.BRIDGE: bridge.RULES}
 
 
@@ -40,10 +51,33 @@ def advise(desired: Desired, facts: FactSet, capabilities: Mapping[str, Capabili
     )
 
 
+def reasons(
+    desired: Desired, facts: FactSet, capabilities: Mapping[str, Capabilities], now: datetime
+) -> dict[tuple[Service, Mode], tuple[Finding, ...]]:
+    """What speaks of each service in each mode, whichever is wanted; a mode is possible where nothing there refuses."""
+    case = Case(desired=desired, facts=facts, capabilities=dict(capabilities), now=now)
+    return {(service, mode): tuple(_findings(case, service, mode)) for service in SERVICES for mode in Mode}
+
+
 def advise_distribution(desired: Desired, facts: FactSet, now: datetime) -> Advice:
     """Judge putting ``desired.leaf`` onto IIS 443 of every member; drift between members is what it mends."""
     case = Case(desired=desired, facts=facts, capabilities={}, now=now)
     return Advice(farm=tuple(finding for rule in DISTRIBUTION_RULES for finding in rule(case)), services=())
+
+
+def advise_rotation(
+    desired: Desired, facts: FactSet, capabilities: Mapping[str, Capabilities], now: datetime, *, two_sided: bool
+) -> Advice:
+    """Judge taking ``desired.leaf`` everywhere; ``two_sided`` as Extended Protection needs it."""
+    case = Case(desired=desired, facts=facts, capabilities=dict(capabilities), now=now)
+    rules = (*ROTATION_RULES, *rotation.TWO_SIDED_RULES) if two_sided else ROTATION_RULES
+    return Advice(farm=tuple(finding for rule in rules for finding in rule(case)), services=())
+
+
+def advise_retirement(desired: Desired, facts: FactSet, now: datetime) -> Advice:
+    """Judge removing what nobody uses: whether anything may be changed here at all."""
+    case = Case(desired=desired, facts=facts, capabilities={}, now=now)
+    return Advice(farm=tuple(finding for rule in RETIREMENT_RULES for finding in rule(case)), services=())
 
 
 def _verdict(case: Case, service: Service) -> Verdict:

@@ -39,7 +39,7 @@ def another_run(case: Case) -> Iterator[Finding]:
 
 
 def mixed_modes(case: Case) -> Iterator[Finding]:
-    """Some balancers see no path: one mode for all services of a listener.
+    """Some balancers have one mode for all services of a listener, most of them since they see no path.
 
     MRSProxy, which is always bridged, is in the way of offloading there unless it is disabled or has a name of its own.
     """
@@ -52,18 +52,20 @@ def mixed_modes(case: Case) -> Iterator[Finding]:
                 rule="balancer-one-mode",
                 severity="refuse",
                 where=(name,),
-                reason="It sees no path, so it cannot offload some services and bridge others on one listener.",
-                remedy="Bridge every service there, or offload every one, or use a balancer that routes by path.",
+                reason=f"{capability.one_mode_reason}, so it cannot offload some services and bridge others on one "
+                "listener.",
+                remedy=f"Bridge every service there, or offload every one, or {capability.one_mode_remedy}.",
             )
         elif modes == {Mode.OFFLOAD} and capability.mrsproxy_host is None and case.mrsproxy is not False:
             yield Finding(
                 rule="mrsproxy-on-shared-listener",
                 severity="refuse",
                 where=(name,),
-                reason="It sees no path: with everything offloaded, MRSProxy too would reach the servers over plain HTTP, where "
-                "mailbox moves fail, and it is not disabled on every server.",
+                reason=f"{capability.one_mode_reason}: with everything offloaded, MRSProxy too would reach the servers over "
+                "plain HTTP, where mailbox moves fail, and it is not disabled on every server.",
                 remedy="Disable it on every server (Set-WebServicesVirtualDirectory -MRSProxyEnabled $false), or give it a host "
-                "name of its own that is passed through to the servers (balancers.settings.mrsproxy_host), or bridge.",
+                "name of its own that always goes to the servers over TLS (balancers.settings.mrsproxy_host; other forests must "
+                "then move mailboxes through that name), or bridge.",
                 source="Microsoft: Configuring SSL offloading in Exchange 2013",
             )
 
@@ -90,10 +92,23 @@ def unfiltered(case: Case) -> Iterator[Finding]:
 
 
 def mrsproxy_name(case: Case) -> Iterator[Finding]:
-    """MRSProxy's own name is passed through: it is the servers' certificate that remote moves verify."""
+    """Remote moves verify the certificate behind MRSProxy's own name: the servers', or the published one where TLS ends here."""
     for name, capability in case.capabilities.items():
         host = capability.mrsproxy_host
         if host is None:
+            continue
+        if capability.mrsproxy_ends_here:
+            leaf = case.desired.leaf
+            if leaf is not None and not covers(leaf, host):
+                yield Finding(
+                    rule="mrsproxy-name-missing",
+                    severity="refuse",
+                    where=(name,),
+                    reason=f"The certificate to be published is not for {host}, MRSProxy's own name; remote mailbox moves "
+                    "verify it.",
+                    remedy="Publish a certificate with this name, or name one that it carries "
+                    "(balancers.settings.mrsproxy_host).",
+                )
             continue
         where = tuple(server.server for server in case.facts.servers if _lacks(server, host))
         if where:

@@ -90,7 +90,7 @@ def _carried(name: str, able: Capabilities, service: Service, offer: _Offer | st
     if service is Service.MRSPROXY:
         reason, way_out = "mailbox moves over this balancer cannot authenticate", "disable MRSProxy"
     else:
-        reason = "a client that chooses it gets 401 without end; no identity is ever mixed"
+        reason = "a client that chooses it gets 401 without end, or its connection is closed; no identity is ever mixed"
         way_out = "turn Windows authentication off on these virtual directories"
     return Finding(
         rule="balancer-ntlm-unused",

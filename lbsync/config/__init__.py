@@ -14,9 +14,10 @@ from lbsync.config.sections import (
     CertificateSection,
     Config,
     ServerSection,
+    WatchSection,
     WinrmSection,
 )
-from lbsync.config.wish import Leaf, desired, modes, tls_names
+from lbsync.config.wish import Leaf, desired, modes, tls_names, windows
 
 __all__ = [
     "BalancerSection",
@@ -26,10 +27,12 @@ __all__ = [
     "Leaf",
     "Loaded",
     "ServerSection",
+    "WatchSection",
     "WinrmSection",
     "desired",
     "load",
     "modes",
     "schema",
     "tls_names",
+    "windows",
 ]

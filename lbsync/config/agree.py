@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lbsync.config.locate import Path
 from lbsync.config.problems import did_you_mean
-from lbsync.config.sections import BalancerSection, CertificateSection, Config, WinrmSection
+from lbsync.config.sections import BalancerSection, CertificateSection, Config, WatchSection, WinrmSection
 
 RESERVED = frozenset({"directory", "outside"})
 """Target names of a plan that stand for Active Directory and for the view from outside."""
@@ -31,6 +31,7 @@ def disagreements(config: Config) -> Iterator[Disagreement]:
     yield from _winrm(config.farm.winrm, config.farm.exchange)
     yield from _certificate(config.certificate)
     yield from _names(config)
+    yield from _watch(config.watch)
     directory = config.farm.directory_server
     names = [server.name for server in config.servers]
     if directory is not None and directory not in names:
@@ -84,6 +85,15 @@ def _certificate(certificate: CertificateSection) -> Iterator[Disagreement]:
     for key, value in (("file", certificate.file), ("password", certificate.password)):
         if value is not None:
             yield Disagreement((*at, key), 'goes with source = "file" only', 'set source = "file", or remove it')
+
+
+def _watch(watch: WatchSection) -> Iterator[Disagreement]:
+    if watch.critical_days > watch.warn_days:
+        yield Disagreement(("watch", "critical_days"), f"is more than warn_days ({watch.warn_days})", "make it fewer")
+    if watch.retry_first_s > watch.retry_most_s:
+        yield Disagreement(
+            ("watch", "retry_first_s"), f"is more than retry_most_s ({watch.retry_most_s:g})", "make it less"
+        )
 
 
 def _names(config: Config) -> Iterator[Disagreement]:

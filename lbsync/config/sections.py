@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import idna
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
@@ -17,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from lbsync.config.reference import SecretRef
 from lbsync.desired import Limits, OutlookAnywhereWish
 from lbsync.model import Mode
+from lbsync.watch.windows import WEEKDAYS, Weekday
 
 
 class Section(BaseModel):
@@ -131,6 +133,12 @@ class CertificateSection(Section):
     """With source file: the PFX or PEM file."""
     password: SecretRef | None = None
     """With source file: a reference to its password."""
+    renewals: tuple[Text, ...] = ()
+    """Where renewed certificates appear with their keys: PFX or PEM files, globs or folders."""
+    renewals_password: SecretRef | None = None
+    """A reference to the password of those files."""
+    keep_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    """How many days lbsync prune leaves a certificate alone after it ceased to be served."""
     allow_self_signed: bool = False
     """Whether a self-signed certificate may be published."""
 
@@ -183,6 +191,66 @@ class LimitsSection(Limits):
     """How many servers are read at the same time."""
 
 
+def _clock(text: str) -> str:
+    """A time of day, ``HH:MM``."""
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise PydanticCustomError(
+            "clock", "must be a time of day", {"remedy": 'write hours and minutes, as in "22:30"'}
+        )
+    return text
+
+
+def _zone(text: str) -> str:
+    """A time zone by its IANA name."""
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise PydanticCustomError(
+            "zone", "must be a time zone this system knows", {"remedy": 'write its IANA name, as in "Europe/Berlin"'}
+        ) from None
+    return text
+
+
+Clock = Annotated[str, AfterValidator(_clock)]
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class WindowSection(Section):
+    """A maintenance window: when lbsync watch may begin a rotation. What has begun is not stopped at its end."""
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS
+    """On which it begins; default: every day."""
+    begins: Clock
+    """Time of day, HH:MM."""
+    ends: Clock
+    """The same; where it is not after begins, on the next day."""
+    time_zone: Zone
+    """Whose clocks these are: an IANA name, as Europe/Berlin."""
+
+
+class WatchSection(Section):
+    """What lbsync watch does, and when. Times are seconds."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    rotate: bool = False
+    """Whether it rotates by itself to the only renewed certificate that fits; else it only tells."""
+    warn_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """So many days before its end a certificate is a warning."""
+    critical_days: Annotated[int, Field(ge=0, le=3650)] = 7
+    """And so many before it is critical."""
+    every_s: Annotated[float, Field(ge=10, le=7 * 86400)] = 3600
+    """How often the loop looks."""
+    jitter_s: Annotated[float, Field(ge=0, le=86400)] = 300
+    """Up to so much later, at random, so that not everybody looks at the same moment."""
+    retry_first_s: Annotated[float, Field(ge=60, le=7 * 86400)] = 900
+    """Wait before a rotation that failed is tried again; twice as long after each further failure."""
+    retry_most_s: Annotated[float, Field(ge=60, le=30 * 86400)] = 86400
+    """The longest such wait."""
+    windows: tuple[WindowSection, ...] = ()
+    """When a rotation may begin; default: always."""
+
+
 class ListenSection(Section):
     """Where clients reach a balancer; asked from outside by verify and by the canary."""
 
@@ -220,4 +288,5 @@ class Config(Section):
     outlook_anywhere: OutlookAnywhereWish = OutlookAnywhereWish()
     """What else to set of Outlook Anywhere; only the keys given are changed, "" empties a host name."""
     limits: LimitsSection = LimitsSection()
+    watch: WatchSection = WatchSection()
     balancers: tuple[BalancerSection, ...] = ()

@@ -6,11 +6,13 @@ Rule of this room: pure; it judges nothing. Whether what is wanted is safe, the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import time
 
-from lbsync.config.sections import Config, ModesSection
+from lbsync.config.sections import Config, ModesSection, WatchSection
 from lbsync.desired import Desired, Limits
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
+from lbsync.watch.windows import Window
 from lbsync_certs import CertificateInfo
 
 
@@ -57,4 +59,17 @@ def desired(config: Config, leaf: Leaf) -> Desired:
         allow_self_signed=config.certificate.allow_self_signed,
         limits=Limits.model_validate(config.limits.model_dump(include=set(Limits.model_fields))),
         outlook_anywhere=config.outlook_anywhere,
+    )
+
+
+def windows(section: WatchSection) -> tuple[Window, ...]:
+    """The maintenance windows of a watch."""
+    return tuple(
+        Window(
+            days=one.days,
+            begins=time.fromisoformat(one.begins),
+            ends=time.fromisoformat(one.ends),
+            zone=one.time_zone,
+        )
+        for one in section.windows
     )

@@ -134,7 +134,7 @@ def test_declared_unused_it_is_a_warning() -> None:
     found = told(advice, "balancer-ntlm-unused")
     assert set(found) == OUT_OF_THE_BOX | {Service.MRSPROXY}
     assert {finding.severity for finding in found.values()} == {"warn"}
-    assert "401 without end; no identity is ever mixed" in found[Service.MAPI].reason
+    assert "401 without end, or its connection is closed; no identity is ever mixed" in found[Service.MAPI].reason
     assert found[Service.MAPI].remedy.startswith("Turn Windows authentication off on these virtual directories")
     assert "mailbox moves over this balancer cannot authenticate" in found[Service.MRSPROXY].reason
 

@@ -103,6 +103,11 @@ def test_mrsproxys_own_name_must_stand_on_the_servers_certificates() -> None:
     assert finding.where == ("EX02",)
     assert "mrs.contoso.test" in finding.reason
     assert "mrsproxy-name-missing" not in refused(judge(farm(ON, ("*.contoso.test",)), BRIDGED, APART))
+    ends_here = APART.model_copy(update={"mrsproxy_ends_here": True})
+    (finding,) = [each for each in judge(farm(ON), BRIDGED, ends_here).refusals if each.rule == "mrsproxy-name-missing"]
+    assert "certificate to be published is not for mrs.contoso.test" in finding.reason
+    wild = desired(BRIDGED).model_copy(update={"leaf": leaf_info(names=("*.contoso.test",))})
+    assert "mrsproxy-name-missing" not in refused(advise(wild, farm(ON), {"lb1": ends_here}, NOW))
     unbound = bare.model_copy(update={"bindings": ()})
     missing = judge(facts.model_copy(update={"servers": (facts.servers[0], unbound)}), BRIDGED, APART)
     assert "mrsproxy-name-missing" not in refused(missing)

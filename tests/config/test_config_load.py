@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import time
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
-from lbsync.config import BrokenConfig, Config, Leaf, desired, load, modes, schema
+from lbsync.config import BrokenConfig, Config, Leaf, desired, load, modes, schema, windows
 from lbsync.config.problems import did_you_mean
 from lbsync.errors import ConfigError
 from lbsync.model import Mode
 from lbsync.services import ALL_SERVICES, Service
+from lbsync.watch.windows import Window
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +32,9 @@ fqdn = "ex01.contoso.com"
 [publish]
 hosts = ["mail.contoso.com"]
 """
+
+
+WINDOW = "[[watch.windows]]\nbegins = '22:00'\nends = '04:00'\n"
 
 
 def faults(text: str) -> list[ConfigError]:
@@ -59,14 +64,17 @@ def test_the_example_loads_and_shows_every_key() -> None:
     named = set(re.findall(r"^#? ?([a-z_]+) = ", text, re.MULTILINE))
     for name, model in Config.model_json_schema()["$defs"].items():
         if name != "ModesSection":
-            assert set(model.get("properties", ())) - {"winrm", "listen", "settings"} <= named, name
+            assert set(model.get("properties", ())) - {"winrm", "listen", "settings", "windows"} <= named, name
 
 
 def test_the_commented_defaults_of_the_example_are_the_defaults() -> None:
     """Uncommenting what the example calls a default changes nothing."""
     text = (ROOT / "config.example.toml").read_text()
-    defaults = "max_unavailable|drain_timeout_s|on_drain_timeout|outlook_anywhere_wait_s|connect_timeout_s|parallel"
-    defaults += "|allow_drift|trusted_leg|exchange|transport|scheme|https_port|http_port|allow_self_signed"
+    defaults = "max_unavailable|drain_timeout_s|on_drain_timeout|outlook_anywhere_wait_s|prove_within_s|parallel"
+    defaults += (
+        "|connect_timeout_s|allow_drift|trusted_leg|exchange|transport|scheme|https_port|http_port|allow_self_signed"
+        "|rotate|warn_days|critical_days|every_s|jitter_s|retry_first_s|retry_most_s"
+    )
     full = re.sub(rf"^# ({defaults}) =", r"\1 =", text, flags=re.MULTILINE)
     assert full != text
     assert load(full).config == load(text).config
@@ -165,6 +173,14 @@ def test_an_unknown_key_far_from_any_other_lists_what_there_is() -> None:
         ("[publish]", "[limits]\nparallel = 1.5\n[publish]", "f.toml:11: limits.parallel", "must be a"),
         ("[publish]", "[outlook_anywhere]\nexternal_authentication='Kerberos'\n[publish]",
          "f.toml:11: outlook_anywhere.external_authentication", "must be one of: Basic, Ntlm, Negotiate"),
+        ("[publish]", f"{WINDOW}time_zone = 'Mars/Olympus'\n[publish]", "f.toml:13: watch.windows.time_zone",
+         "must be a time zone"),
+        ("[publish]", f"{WINDOW.replace('22:00', '24:00')}time_zone = 'UTC'\n[publish]", "f.toml:11: watch.windows.begins",
+         "must be a time of day"),
+        ("[publish]", f"{WINDOW}time_zone = 'UTC'\ndays = ['monday']\n[publish]", "f.toml:14: watch.windows.days",
+         "must be one of: mon"),
+        ("[publish]", "[watch]\nwarn_days = 5\n[publish]", "f.toml:10: watch.critical_days", "is more than warn_days"),
+        ("[publish]", "[watch]\nretry_most_s = 100\n[publish]", "f.toml:10: watch.retry_first_s", "is more than retry_most_s"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_says_what_would_be_right(old: str, new: str, where: str, message: str) -> None:
@@ -172,6 +188,15 @@ def test_a_wrong_value_says_what_would_be_right(old: str, new: str, where: str, 
     fault = only(swap(old, new))
     assert fault.where == where
     assert fault.message.startswith(message)
+
+
+def test_windows_are_read_by_their_own_clocks() -> None:
+    """A window of the file as the watch uses it."""
+    text = GOOD + f"{WINDOW}time_zone = 'Europe/Berlin'\ndays = ['sat']\n"
+    assert windows(load(text).config.watch) == (
+        Window(days=("sat",), begins=time(22), ends=time(4), zone="Europe/Berlin"),
+    )
+    assert windows(load(GOOD).config.watch) == ()
 
 
 def test_a_table_that_is_a_value_is_told() -> None:
