@@ -1,4 +1,4 @@
-"""Run the bench: python -m bench [--quick] [--without-ansible] [--only facts|rollout|nginx|startup]."""
+"""Run the bench: python -m bench [--quick] [--without-ansible] [--only facts|rollout|rotation|nginx|bigip|startup]."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import facts, rollout, startup
+from bench import facts, rollout, rotation, startup
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer: minutes become half a minute")
     parser.add_argument("--without-ansible", action="store_true", help="do not install and run Ansible")
-    parser.add_argument("--only", choices=["facts", "rollout", "nginx", "startup"])
+    parser.add_argument("--only", choices=["facts", "rollout", "rotation", "nginx", "bigip", "startup"])
     arguments = parser.parse_args()
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs. Figures of this machine and this run: read the ratios."
@@ -29,9 +29,16 @@ def main() -> None:
             facts.report(Path(folder) / "answer", quick=arguments.quick, ansible=not arguments.without_ansible)
     if arguments.only in {None, "rollout"}:
         rollout.report(quick=arguments.quick)
+    if arguments.only in {None, "rotation"}:
+        rotation.report(quick=arguments.quick)
+    quick = ["--quick"] if arguments.quick else []
     if arguments.only in {None, "nginx"}:
         sys.stdout.flush()
-        subprocess.run([sys.executable, "-m", "bench.nginx", *(["--quick"] if arguments.quick else [])], check=True)
+        subprocess.run([sys.executable, "-m", "bench.nginx", *quick], check=True)
+    if arguments.only in {None, "bigip"}:
+        sys.stdout.flush()
+        without = ["--without-ansible"] if arguments.without_ansible else []
+        subprocess.run([sys.executable, "-m", "bench.bigip", *quick, *without], check=True)
     if arguments.only in {None, "startup"}:
         startup.report(quick=arguments.quick)
 

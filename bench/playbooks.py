@@ -1,4 +1,4 @@
-"""Ansible as a rival: installed privately below .bench, one playbook with one combined task, one with nine."""
+"""Ansible as a rival: installed privately below .bench; playbooks that ask servers by one combined task, or by nine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.measure import Cost, run
@@ -45,12 +45,33 @@ def play(ports: Sequence[int], tasks: int) -> Cost:
     login = {"ansible_host": "127.0.0.1", "ansible_user": USER, "ansible_password": PASSWORD}
     way = {"ansible_connection": "winrm", "ansible_winrm_scheme": "http", "ansible_winrm_transport": "basic"}
     hosts = {f"ex{number:03d}": {"ansible_port": port} for number, port in enumerate(ports, 1)}
+    return run_book({"hosts": hosts, "vars": login | way}, playbook)
+
+
+def collection(name: str) -> str:
+    """The version of a collection (``f5networks.f5_modules``) that came with Ansible. Raises NoAnsible where none did."""
+    places = [
+        *_ENVIRONMENT.glob(f"lib/python*/site-packages/ansible_collections/{name.replace('.', '/')}/MANIFEST.json")
+    ]
+    if not places:
+        raise NoAnsible(f"Ansible came without {name}")
+    told = json.loads(places[0].read_text(encoding="utf-8"))
+    return str(told["collection_info"]["version"])
+
+
+def run_book(group: Mapping[str, object], book: Sequence[object], env: Mapping[str, str] | None = None) -> Cost:
+    """Run plays for the hosts and variables of a group, 64 forks. Raises ProgramFailed."""
     # JSON is YAML.
-    inventory, book = _HOME / "inventory.yml", _HOME / "playbook.yml"
-    inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": login | way}}), encoding="utf-8")
-    book.write_text(json.dumps(playbook), encoding="utf-8")
+    inventory, playbook = _HOME / "inventory.yml", _HOME / "playbook.yml"
+    inventory.write_text(json.dumps({"all": group}), encoding="utf-8")
+    playbook.write_text(json.dumps(book), encoding="utf-8")
     program = str(_ENVIRONMENT / "bin" / "ansible-playbook")
-    return run([program, "-i", str(inventory), "-f", str(THREADS), str(book)], _env())
+    return run([program, "-i", str(inventory), "-f", str(THREADS), str(playbook)], {**_env(), **(env or {})})
+
+
+def python() -> str:
+    """The interpreter that has it."""
+    return str((_ENVIRONMENT / "bin" / "python").absolute())
 
 
 def _env() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,23 +24,23 @@ def report(*, quick: bool) -> None:
     rounds = 1 if quick else 3
     print(f"\nRollout and rollback under load, {rounds} time{'s' if rounds > 1 else ''}")
     try:
-        with tempfile.TemporaryDirectory(prefix="lbb-") as folder, _rehearsal(Path(folder)) as config:
-            # HAProxy takes the interval as the time-out of a check's handshake: half a second is too short on a busy machine.
-            _edit(config, "check_interval_s = 0.5", "check_interval_s = 2.0")
-            _lbsync(config, "apply", "--yes")
-            _edit(config, 'default = "bridge"', 'default = "offload"')
-            spec = _load_spec(Path(folder))
+        with tempfile.TemporaryDirectory(prefix="lbb-") as folder, rehearsal(Path(folder)) as config:
+            patient_checks(config)
+            lbsync(config, "apply", "--yes")
+            edit(config, 'default = "bridge"', 'default = "offload"')
+            spec = load_spec(Path(folder))
             with Load(spec) as load:
                 for _ in range(rounds):
                     for command in (["apply", "--yes"], ["rollback"]):
-                        seconds = _lbsync(config, *command)
+                        seconds = lbsync(config, *command)
                         print(f"  lbsync {command[0]:<9} {seconds:5.1f} s, {load.result.requests} requests so far")
-            _tell(spec, load.result)
+            tell(spec, load.result)
     except ProgramFailed as error:
         print(f"  NOT MEASURED: {error}")
 
 
-def _tell(spec: LoadSpec, result: LoadResult) -> None:
+def tell(spec: LoadSpec, result: LoadResult) -> None:
+    """Print what the clients met."""
     print(f"  {spec.fresh} handshake loops, {spec.keep} keep-alive clients, {spec.long} long polls:")
     print(f"  {result.handshakes} handshakes, {result.requests} requests, {result.long_polls} long polls answered")
     print(f"  longest time without any answer: {result.longest_gap_s * 1000:.0f} ms")
@@ -49,9 +50,9 @@ def _tell(spec: LoadSpec, result: LoadResult) -> None:
 
 
 @contextmanager
-def _rehearsal(folder: Path) -> Generator[Path]:
+def rehearsal(folder: Path, balancer: str = "haproxy") -> Generator[Path]:
     """The configuration of a running rehearsal. Raises ProgramFailed where there is none, as without HAProxy."""
-    command = [sys.executable, "-m", "bench.rehearsal", str(folder / "lab")]
+    command = [sys.executable, "-m", "bench.rehearsal", str(folder / "lab"), balancer]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -66,20 +67,28 @@ def _rehearsal(folder: Path) -> Generator[Path]:
             process.wait()
 
 
-def _edit(config: Path, before: str, after: str) -> None:
+def patient_checks(config: Path) -> None:
+    """HAProxy takes the interval as the time-out of a check's handshake: two seconds are enough for a busy machine."""
+    text = config.read_text(encoding="utf-8")
+    config.write_text(re.sub(r"check_interval_s = \S+", "check_interval_s = 2.0", text), encoding="utf-8")
+
+
+def edit(config: Path, before: str, after: str) -> None:
+    """Change one place of the configuration. Raises ProgramFailed where it is not there."""
     text = config.read_text(encoding="utf-8")
     if before not in text:
         raise ProgramFailed(f"the rehearsal's configuration has no {before}")
     config.write_text(text.replace(before, after), encoding="utf-8")
 
 
-def _lbsync(config: Path, *arguments: str) -> float:
+def lbsync(config: Path, *arguments: str) -> float:
     """Run the command; the seconds it took."""
     env = {"LBSYNC_CONFIG": str(config), "LBSYNC_STATE": str(config.with_name("state"))}
     return run([sys.executable, "-m", "lbsync", *arguments, "--quiet", "--no-canary"], env).wall_s
 
 
-def _load_spec(folder: Path) -> LoadSpec:
+def load_spec(folder: Path) -> LoadSpec:
+    """Eight handshake loops, twenty keep-alive clients and long polls for the rehearsal's listener."""
     told = json.loads((folder / "lab" / "lab.json").read_text(encoding="utf-8"))
     listen = told["balancer"]["listen"]
     password = (folder / "lab" / "secrets" / "mailbox-password").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lbsync.kit.handshake import verified_context
@@ -68,7 +69,8 @@ class Conversation:
 
     def abort(self) -> None:
         """End it at once, without a goodbye."""
-        self._writer.transport.abort()
+        with suppress(AttributeError):  # Python 3.11.2: a TLS transport closed twice has let go of its protocol
+            self._writer.transport.abort()
 
     async def close(self) -> None:
         """Say goodbye; a peer that does not is not waited for."""

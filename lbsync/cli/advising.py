@@ -1,4 +1,7 @@
-"""``lbsync advise``: which mode each service may have, and why."""
+"""``lbsync advise``: which mode each service may have, and why; what would change if; and to write the modes that may be.
+
+Rule of this file: with ``--write`` the configuration file changes, once it was shown and agreed to, and nothing else ever.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import typer
 from lbsync.cli.command import command
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.errors import ConfigError
 from lbsync.services import Service
 
 if TYPE_CHECKING:
@@ -16,28 +20,73 @@ if TYPE_CHECKING:
 
     from lbsync.advice import Advice
 
+_IF = (
+    "What would change, repeatable: ep=on|off, version=2013|2016|2019|2019CU14|SE, mrsproxy=on|off, oauth=on|off, "
+    "balancer=haproxy|nginx|nginx-http|nginx-stream|bigip, trusted_leg=true|false."
+)
 
-def advise(
+
+def advise(  # noqa: PLR0917  # typer calls it by keyword
     config: ConfigFile = None,
     state: StateFolder = None,
     explain: Annotated[
         Service | None, typer.Option("--explain", help="Every reason for one service, with sources.")
     ] = None,
+    what_if: Annotated[list[str] | None, typer.Option("--if", metavar="KEY=VALUE", help=_IF)] = None,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Put a possible mode into the configuration file for each service that is refused."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --write: do not ask.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge each service: offload or bridge, with reasons."""
+    """Judge each service: offload or bridge, with reasons. Only --write changes anything, and only the configuration file."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
         from lbsync.advise import advise as judge
+        from lbsync.advise.what_if import supposition
+        from lbsync.cli.modewriting import write_modes
+        from lbsync.cli.supposing import tell_what_if
         from lbsync.cli.wiring import open_house
 
+        supposed = supposition(what_if or ())
+        _alone({"--explain": explain is not None, "--if": bool(supposed), "--write": write})
+        if yes and not write:
+            raise _only_with_write()
         with open_house(config, screen) as house:
+            if supposed:
+                screen.end(tell_what_if(screen, house, supposed))
+            if write:
+                screen.end(write_modes(screen, house, yes=yes))
             look = house.look()
             advice = judge(look.desired, look.facts, house.capabilities, look.now)
         screen.result(*_view(advice, explain))
         screen.document(advice.model_dump(mode="json"))
         if advice.refusals:
             screen.end(ExitCode.ATTENTION)
+
+
+def _alone(given: dict[str, bool]) -> None:
+    """Each of these is a question of its own. Raises ConfigError where two are asked at once."""
+    asked = [option for option, is_given in given.items() if is_given]
+    if len(asked) > 1:
+        raise ConfigError(
+            f"{' and '.join(asked)} do not go together",
+            where=asked[-1],
+            state="nothing was read and nothing was changed",
+            remedy="give one of them",
+        )
+
+
+def _only_with_write() -> ConfigError:
+    return ConfigError(
+        "--yes goes with --write only",
+        where="--yes",
+        state="nothing was read and nothing was changed",
+        remedy="leave it out, or add --write",
+    )
 
 
 def _view(advice: Advice, explain: Service | None) -> list[RenderableType]:

@@ -19,18 +19,22 @@ from lbsync.cli import (
     listing,
     planning,
     providing,
+    pruning,
     rehearsing,
     resuming,
     rolling_back,
+    rotating,
     verifying,
+    watching,
 )
 
 HELP = """Take an Exchange farm's TLS off, or across, its load balancer, and keep it right.
 
 A change goes: check, advise, plan, apply, verify; and back by rollback. Every step is written down before it is done.
 """
-EPILOG = """Exit codes: 0 done or nothing to do; 1 error; 2 plan has changes, check or advise need attention; 3 refused,
-nothing changed; 4 not as wanted (verify); 5 taken back, as before; 6 half-way, resume or rollback; 7 the way back stopped."""
+EPILOG = """Exit codes: 0 done or nothing to do; 1 error; 2 plan has changes, check, advise or watch need attention; 3 refused,
+nothing changed; 4 not as wanted (verify); 5 taken back, as before; 6 half-way, resume or rollback; 7 the way back stopped;
+8 critical (watch)."""
 
 app = typer.Typer(
     name="lbsync",
@@ -69,6 +73,10 @@ for _command, _name in (
     (rolling_back.rollback, "rollback"),
     (resuming.resume, "resume"),
     (confirming.confirm, "confirm"),
+    (certs.csr, "csr"),
+    (rotating.rotate, "rotate"),
+    (pruning.prune, "prune"),
+    (watching.watch, "watch"),
     (listing.runs, "runs"),
     (listing.show, "show"),
     (providing.providers, "providers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,18 +11,21 @@ import typer
 from lbsync.cli.command import Session, command
 from lbsync.cli.durations import seconds
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.cli.options import AsJson, ConfigFile, Modes, Quiet, StateFolder
 
 if TYPE_CHECKING:
     from lbsync.cli.house import House, Look
-    from lbsync.model import Plan
+    from lbsync.cli.planfile import Saved
+    from lbsync.model import Mode, Plan
     from lbsync.report import Found
+    from lbsync.services import Service
 
 
 def apply(  # noqa: PLR0917  # typer calls it by keyword
     plan: Annotated[Path | None, typer.Argument(help="A plan saved by lbsync plan --out; default: plan anew.")] = None,
     config: ConfigFile = None,
     state: StateFolder = None,
+    mode: Modes = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     confirm_within: Annotated[
         str | None,
@@ -37,43 +41,54 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
     """
     confirm_s = seconds(confirm_within) if confirm_within is not None else None
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.choosing import goes_back, modes_of, with_chosen
         from lbsync.cli.listing import left_unfinished
+        from lbsync.cli.planfile import load_plan
         from lbsync.cli.wiring import open_house
+        from lbsync.config.chosen import chosen_modes
 
+        modes: Mapping[Service, Mode] = chosen_modes(mode or ())
         hindrance = left_unfinished(screen)
         if hindrance is not None:
             raise hindrance
         with open_house(config, screen) as house:
+            saved = load_plan(plan) if plan is not None else None
+            if saved is not None:
+                modes = modes_of(saved, modes, str(plan))
             look = house.look()
-            chosen = approved(house, look, plan)
+            chosen = approved(house, look, modes, saved, str(plan))
             if not chosen.steps:
                 screen.result("Nothing to do: everything is as wanted.")
                 screen.document({"steps": []})
-                screen.end(ExitCode.OK)
-            agreed(screen, chosen, yes=yes)
-            carry_out(screen, house, look, chosen, confirm_s, canary=canary)
+                ended = ExitCode.OK
+            else:
+                agreed(screen, chosen, yes=yes)
+                ended = carry_out(screen, house, with_chosen(look, modes), chosen, confirm_s, canary=canary)
+            if ended is ExitCode.OK and (warning := goes_back(house, modes)):
+                screen.warn(warning)
+            screen.end(ended)
 
 
-def approved(house: House, look: Look, saved: Path | None) -> Plan:
+def approved(house: House, look: Look, modes: Mapping[Service, Mode], saved: Saved | None, where: str) -> Plan:
     """The plan to apply: a fresh one, or the saved one where the facts are still those it was made from.
 
-    Raises UnsafeChange where a rule refuses now, StalePlan where facts or configuration changed since.
+    ``modes`` are those chosen beside the configuration. Raises UnsafeChange where a rule refuses now, StalePlan where facts or
+    configuration changed since.
     """
-    from lbsync.cli.planfile import load_plan
+    from lbsync.cli.choosing import planned
     from lbsync.errors import StalePlan
 
+    fresh = planned(house, look, modes)
     if saved is None:
-        return house.plan(look)
-    plan = load_plan(saved)
-    fresh = house.plan(look)
-    if plan.basis != fresh.basis:
+        return fresh
+    if saved.plan.basis != fresh.basis:
         raise StalePlan(
             "servers, balancers or the configuration changed since this plan was made",
-            where=str(saved),
+            where=where,
             state="nothing was changed",
             remedy="make a new one and look at it: lbsync plan --out FILE",
         )
-    return plan
+    return saved.plan
 
 
 def agreed(screen: Session, plan: Plan, *, yes: bool) -> None:
@@ -92,13 +107,15 @@ def agreed(screen: Session, plan: Plan, *, yes: bool) -> None:
     )
 
 
-def carry_out(screen: Session, house: House, look: Look, plan: Plan, confirm_s: float | None, *, canary: bool) -> None:
-    """Apply a plan with everything around it, and end the command."""
+def carry_out(
+    screen: Session, house: House, look: Look, plan: Plan, confirm_s: float | None, *, canary: bool
+) -> ExitCode:
+    """Apply a plan with everything around it; returns what the command is to end with."""
     from datetime import UTC, datetime
 
     from lbsync.cli.backstop import backstop
+    from lbsync.cli.evidence import look_from_outside, watching
     from lbsync.cli.running import Story, actor, at_work, finish, open_ledger
-    from lbsync.cli.watching import look_from_outside, watching
     from lbsync.engine import new_run_id
     from lbsync.run import RunPhase
 
@@ -113,7 +130,7 @@ def carry_out(screen: Session, house: House, look: Look, plan: Plan, confirm_s: 
             run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id)
         if run.phase is RunPhase.APPLIED:
             look_from_outside(screen, house, look, story)
-        finish(screen, ledger, run, story, wanted=RunPhase.APPLIED)
+        return finish(screen, ledger, run, story, wanted=RunPhase.APPLIED)
 
 
 def found(look: Look) -> Found:

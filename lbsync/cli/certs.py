@@ -74,7 +74,7 @@ def distribute(  # noqa: PLR0917  # typer calls it by keyword
 
 
 @app.command("request")
-def request(
+def csr(
     server: Annotated[
         str | None, typer.Option("--server", help="Where the key is made; default: the first one.")
     ] = None,
@@ -83,10 +83,10 @@ def request(
     state: StateFolder = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a certificate request with an exportable key.
+    """Make a certificate request with an exportable key, to be sent to a CA.
 
-    It is for the published hosts, and stays pending on that server until its answer is imported there; asking again finds it
-    again. Then lbsync cert distribute brings the certificate to every server.
+    It is for the published hosts, and stays pending on that server, with its key, until the CA's answer comes; asking again
+    finds it again.
     """
     with command(quiet=quiet, state=state) as screen:
         from lbsync.cli.wiring import open_house
@@ -98,7 +98,9 @@ def request(
                 raise house.loaded.fault(f'no server is called "{chosen}"', ("servers",), remedy=", ".join(names))
             pem, already = house.request_certificate(chosen)
         words = "was pending already" if already else "is pending now"
-        screen.note(f"The request {words} on {chosen}. Import its answer there: Import-ExchangeCertificate.")
+        screen.note(
+            f"The request {words} on {chosen}, with its key. Send it to the CA, then: lbsync rotate --response ANSWER"
+        )
         if out is None:
             typer.echo(pem.rstrip())
         else:

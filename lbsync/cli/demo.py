@@ -1,4 +1,4 @@
-"""``lbsync lab demo``: the whole story in one go, on a simulated farm and a real balancer.
+"""``lbsync lab demo``: the whole story in one go, on a simulated farm and a real balancer (or a simulated BIG-IP).
 
 Rule of this file: it calls the same commands a person would, in the same process, and ends with the report; nothing is shown
 that a real run would not show. Before and after, the farm's own values are compared.
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lbsync.lab.configfile import ConfigOptions
     from lbsync.lab.farm import LabFarm
 
-Kind = Literal["haproxy", "nginx"]
+Kind = Literal["haproxy", "nginx", "bigip"]
 Proxied = Literal["stream", "http"]
-_STREAM_DRAIN_S = 3.0
+_SHORT_DRAIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Front:
     @property
     def words(self) -> str:
         """As a person would say it."""
+        if self.balancer == "bigip":
+            return "a simulated BIG-IP"
         product = {"haproxy": "HAProxy", "nginx": "NGINX"}[self.balancer]
         return f"a real {product} over SSH" if self.ssh else f"a real {product}"
 
@@ -44,11 +46,11 @@ class Front:
     def options(self) -> ConfigOptions:
         """What the rehearsal wants: everything offloaded that may be, ECP bridged; MRSProxy stays bridged by itself.
 
-        A balancer that sees no paths has one mode for all, and sees no request end: clients keep their connections, so that a
-        drain soon cuts those that are left.
+        Where connections to servers belong to clients there is one mode for all, and no drain ends while clients keep their
+        connections: it soon cuts those that are left.
         """
-        if self.balancer == "nginx" and self.proxy == "stream":
-            limits = {"drain_timeout_s": _STREAM_DRAIN_S, "on_drain_timeout": "cut"}
+        if self.balancer == "bigip" or (self.balancer == "nginx" and self.proxy == "stream"):
+            limits = {"drain_timeout_s": _SHORT_DRAIN_S, "on_drain_timeout": "cut"}
             return {"modes": {"default": "offload"}, "limits": limits}
         return {"modes": {"default": "offload", "ecp": "bridge"}}
 

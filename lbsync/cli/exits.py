@@ -19,7 +19,8 @@ class ExitCode(IntEnum):
     ERROR = 1
     """It could not be done; the message says what state things are in."""
     ATTENTION = 2
-    """plan: there are changes. check: problems were found. advise: something wanted is refused."""
+    """plan: there are changes. check: problems were found. advise: something wanted is refused. watch: something is to be
+    looked at by day."""
     REFUSED = 3
     """Unsafe, unsupported or stale: nothing was changed."""
     NOT_PROVEN = 4
@@ -30,6 +31,8 @@ class ExitCode(IntEnum):
     """A run stands half-way: `lbsync resume` or `lbsync rollback`."""
     NOT_TAKEN_BACK = 7
     """A way back stopped at a foreign change or could not be finished; the message lists what is left."""
+    CRITICAL = 8
+    """watch: clients fail, or will within days."""
     INTERRUPTED = 130
     """Ctrl-C while nothing was being changed."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from pydantic import SecretStr
 from lbsync.cli.command import Session
 from lbsync.cli.leaf import find_leaf
 from lbsync.config import Config, Leaf, Loaded, desired
+from lbsync.config.sections import BalancerSection
 from lbsync.desired import Desired, FactSet
+from lbsync.dropped import DropSource
 from lbsync.engine import Site
 from lbsync.errors import LbsyncError, TargetError
 from lbsync.exchange.farm import FarmTarget
@@ -24,14 +26,18 @@ from lbsync.exchange.server import ServerTarget
 from lbsync.exchange.session import SessionPool
 from lbsync.exchange.tier import ExchangeTier
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
-from lbsync.materials import FarmSource, FileSource, Materials, Source
+from lbsync.materials import FarmSource, FileSource, Materials, Source, told
 from lbsync.model import Plan
 from lbsync.probe import Listener, Prober
 from lbsync.secrets import resolve
-from lbsync.services import ALL_SERVICES
+from lbsync.services import ALL_SERVICES, HTTPS_PORT
 from lbsync.target import Capabilities, Provider, Target
+from lbsync_certs import CertificateProblem, Fingerprint
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
+    from lbsync.uses import CertificateUses
     from lbsync_certs import Bundle, Thumbprint
 
 DIRECTORY = "directory"
@@ -48,12 +54,13 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What answered, and the errors of those that did not."""
+    """What answered, and the errors of those that did not; ``silent``: the balancers among these, by name."""
 
     servers: tuple[ServerFacts, ...]
     farm: FarmFacts
     balancers: tuple[BalancerFacts, ...]
     errors: tuple[LbsyncError, ...]
+    silent: Mapping[str, LbsyncError] = field(default_factory=dict[str, LbsyncError])
 
 
 class House:
@@ -97,7 +104,37 @@ class House:
         if self.config.certificate.source == "file":
             sources.append(self._file())
         sources.append(FarmSource(self._stores, self._export))
+        if self.config.certificate.renewals:
+            sources.append(self.dropped)
         return Materials(sources)
+
+    @property
+    def dropped(self) -> DropSource:
+        """Where renewed certificates appear as files."""
+        section = self.config.certificate
+        reference = section.renewals_password
+        return DropSource(
+            tuple(str(self.loaded.path(place)) for place in section.renewals),
+            lambda: self.secret(reference) if reference is not None else None,
+        )
+
+    @property
+    def file_fingerprint(self) -> Fingerprint | None:
+        """The leaf of ``certificate.file``, ``None`` without one. Raises CertificateError, SecretError."""
+        return self._file().read().fingerprint if self.config.certificate.source == "file" else None
+
+    @property
+    def trusted_roots(self) -> tuple[x509.Certificate, ...]:
+        """Against which balancers verify what IIS serves; empty for none. Raises CertificateError."""
+        from lbsync_certs.pem import certificates
+
+        ca_file = self.config.publish.server_ca_file
+        if ca_file is None:
+            return ()
+        try:
+            return certificates(self.loaded.path(ca_file).read_bytes())
+        except CertificateProblem as problem:
+            raise told(problem, ca_file) from None
 
     @property
     def client_ca_pem(self) -> str | None:
@@ -137,13 +174,21 @@ class House:
         exchange = observe_all(list(self._servers.values()), self._directory, parallel=parallel)
         self._seen = exchange.servers
         looked = fan_out(list(self._balancers.values()), lambda one: one.observe(ALL_SERVICES), parallel=parallel)
-        errors = (*exchange.errors, *(one.error for one in looked if one.error is not None))
-        balancers = tuple(one.answer for one in looked if isinstance(one.answer, BalancerFacts))
-        return Seen(servers=exchange.servers, farm=exchange.farm, balancers=balancers, errors=errors)
+        silent = {name: one.error for name, one in zip(self._balancers, looked, strict=True) if one.error is not None}
+        return Seen(
+            servers=exchange.servers,
+            farm=exchange.farm,
+            balancers=tuple(one.answer for one in looked if isinstance(one.answer, BalancerFacts)),
+            errors=(*exchange.errors, *silent.values()),
+            silent=silent,
+        )
 
     def look(self) -> Look:
         """Observe everything. Raises TargetError where anything did not answer: half a farm is never judged."""
-        seen = self.see()
+        return self.judged(self.see())
+
+    def judged(self, seen: Seen) -> Look:
+        """What was seen beside what is wanted. Raises TargetError where anything did not answer."""
         if seen.errors:
             raise together(seen.errors)
         now = datetime.now(UTC)
@@ -182,6 +227,27 @@ class House:
         )
         return pem, already
 
+    def complete(self, answer: bytes) -> tuple[str, Thumbprint, bool]:
+        """Give a CA's answer to the server whose request it is: its name, the thumbprint, and whether it was there already.
+
+        What was seen before is forgotten. Raises CertificateError for an answer that cannot be used, TargetError.
+        """
+        from lbsync.exchange.completing import complete_request, request_holder
+
+        hosts = self.config.publish.hosts
+        name = request_holder(tuple(self._pools.values()), answer, parallel=self.config.limits.parallel)
+        thumbprint, already = complete_request(self._pools[name], answer, tier=self._tier, hosts=hosts)
+        self._seen = None
+        return name, thumbprint, already
+
+    def certificate_uses(self) -> CertificateUses:
+        """Who uses which certificate, as Exchange and every server tell. Raises TargetError."""
+        from lbsync.exchange.retiring import read_uses
+
+        through = self.config.farm.directory_server or self.config.servers[0].name
+        with self._screen.busy("asking who uses which certificate"):
+            return read_uses(self._pools, through=through, tier=self._tier, parallel=self.config.limits.parallel)
+
     def _file(self) -> FileSource:
         section = self.config.certificate
         reference = section.password
@@ -206,16 +272,21 @@ class House:
 
 def listeners(config: Config, capabilities: Mapping[str, Capabilities]) -> tuple[Listener, ...]:
     """Where clients reach each balancer, and what it makes of what they ask; ``capabilities`` is by balancer name."""
-    return tuple(
-        Listener(
-            balancer=one.name,
-            address=one.listen.address,
-            https_port=one.listen.https_port,
-            http_port=one.listen.http_port,
-            filters_paths=capabilities[one.name].filters_paths,
-            mrsproxy_host=capabilities[one.name].mrsproxy_host,
-        )
-        for one in config.balancers
+    return tuple(_listener(one, capabilities[one.name]) for one in config.balancers)
+
+
+def _listener(one: BalancerSection, able: Capabilities) -> Listener:
+    apart = (able.mrsproxy_address, able.mrsproxy_port or HTTPS_PORT) if able.mrsproxy_address is not None else None
+    return Listener(
+        balancer=one.name,
+        address=one.listen.address,
+        https_port=one.listen.https_port,
+        http_port=one.listen.http_port,
+        filters_paths=able.filters_paths,
+        per_path_modes=able.per_path_modes,
+        answers_unknown=able.answers_unknown,
+        mrsproxy_host=able.mrsproxy_host,
+        mrsproxy=apart,
     )
 
 

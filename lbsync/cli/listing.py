@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lbsync.errors import LbsyncError
     from lbsync.ledger import Ledger
-    from lbsync.run import RunPhase
+    from lbsync.run import Entry, RunPhase
 
 
 def runs(state: StateFolder = None, as_json: AsJson = False) -> None:
@@ -56,6 +56,15 @@ def existing(screen: Session) -> Ledger | None:
     from lbsync.ledger import Ledger
 
     return Ledger(screen.ledger_path) if screen.ledger_path.exists() else None
+
+
+def recorded(screen: Session) -> tuple[tuple[Entry, ...], ...]:
+    """Every run with everything that happened to it; empty where no run was ever made. Raises LedgerError."""
+    ledger = existing(screen)
+    if ledger is None:
+        return ()
+    with ledger:
+        return tuple(ledger.events(found.run_id) for found in ledger.runs())
 
 
 def nothing_yet(screen: Session) -> Exception:

@@ -27,6 +27,13 @@ StateFolder = Annotated[
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results only, no progress.")]
+Modes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mode", metavar="SERVICE=MODE",
+        help="A mode for this plan only, as ews=bridge or all=offload (MRSProxy stays bridged); repeatable.",
+    ),
+]  # fmt: skip
 RunId = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or latest.", show_default=True)]
 
 DEFAULT_CONFIGS = (Path("lbsync.toml"), Path("/etc/lbsync/lbsync.toml"))

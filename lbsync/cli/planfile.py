@@ -1,29 +1,46 @@
 """A plan on disk: what was approved, so that exactly that is applied.
 
-Rule of this file: a plan that was edited, or was made by another format, is refused; a plan holds no secret.
+Rule of this file: a plan that was edited, or was made by another format, is refused; a plan holds no secret. Modes chosen
+beside the configuration (``--mode``) are kept with it, so that it is judged by them again; since a plan's basis covers the
+modes it was made with, others in their place are found as a stale plan.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from lbsync.cli.private import write_private
 from lbsync.errors import LbsyncError, PlanRefused
-from lbsync.model import Plan
+from lbsync.model import Mode, Plan
 from lbsync.plan import identity
+from lbsync.services import Service
 
 _LARGEST_BYTES = 50_000_000
+_MODES = TypeAdapter[dict[Service, Mode]](dict[Service, Mode])
 
 
-def save_plan(plan: Plan, path: Path) -> None:
-    """Write the plan, readable by its owner alone, whole or not at all. Raises LbsyncError where it cannot be written."""
-    document = {"lbsync_plan": 1, "identity": identity(plan), "plan": plan.model_dump(mode="json")}
+class Saved(NamedTuple):
+    """A plan as it was saved, and the modes that were chosen for it beside the configuration."""
+
+    plan: Plan
+    modes: Mapping[Service, Mode]
+
+
+def save_plan(plan: Plan, path: Path, modes: Mapping[Service, Mode] | None = None) -> None:
+    """Write the plan, readable by its owner alone, whole or not at all; ``modes`` are those chosen for it by ``--mode``.
+
+    Raises LbsyncError where it cannot be written.
+    """
+    document: dict[str, object] = {"lbsync_plan": 1, "identity": identity(plan), "plan": plan.model_dump(mode="json")}
+    if modes:
+        document["modes"] = dict(modes)
     try:
-        _write(path, json.dumps(document, indent=1) + "\n")
+        write_private(path, json.dumps(document, indent=1) + "\n")
     except OSError as error:
         raise LbsyncError(
             f"the plan cannot be saved: {error.strerror}",
@@ -34,34 +51,21 @@ def save_plan(plan: Plan, path: Path) -> None:
         ) from None
 
 
-def _write(path: Path, text: str) -> None:
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path) -> Saved:
     """The plan in a file, as it was saved. Raises PlanRefused."""
     try:
         with path.open(encoding="utf-8") as file:
             document = json.loads(file.read(_LARGEST_BYTES))
         plan = Plan.model_validate_json(json.dumps(document["plan"]))
         approved = document["identity"]
+        modes = _MODES.validate_python(document.get("modes", {}))
     except OSError as error:
         raise _refused(path, f"the plan cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, ValidationError):
         raise _refused(path, "this is no plan of lbsync, or of another version") from None
     if approved != identity(plan):
         raise _refused(path, "the plan was changed after it was saved")
-    return plan
+    return Saved(plan, modes)
 
 
 def _refused(path: Path, message: str) -> PlanRefused:

@@ -9,7 +9,7 @@ import typer
 
 from lbsync.cli.command import command
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.cli.options import AsJson, ConfigFile, Modes, Quiet, StateFolder
 from lbsync.errors import LedgerError
 
 
@@ -17,6 +17,7 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
     config: ConfigFile = None,
     state: StateFolder = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the plan, to apply exactly this one.")] = None,
+    mode: Modes = None,
     show_undo: Annotated[bool, typer.Option("--show-undo", help="Show each step's way back.")] = False,
     show_checks: Annotated[bool, typer.Option("--show-checks", help="Show what each step waits for.")] = False,
     as_json: AsJson = False,
@@ -24,12 +25,15 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
 ) -> None:
     """Show what apply would do. Exit code: 0 nothing, 2 changes, 1 error, 3 refused."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.choosing import planned
         from lbsync.cli.listing import left_unfinished
         from lbsync.cli.planfile import save_plan
         from lbsync.cli.planview import plan_view
         from lbsync.cli.wiring import open_house
+        from lbsync.config.chosen import chosen_modes
         from lbsync.plan import identity
 
+        chosen = chosen_modes(mode or ())
         try:
             hindrance = left_unfinished(screen)
         except LedgerError as damaged:
@@ -37,11 +41,11 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
         if hindrance is not None:
             screen.warn(f"{hindrance.message}: {hindrance.remedy}")
         with open_house(config, screen) as house:
-            made = house.plan(house.look())
+            made = planned(house, house.look(), chosen)
         screen.result(*plan_view(made, show_undo=show_undo, show_checks=show_checks))
         screen.document(made.model_dump(mode="json") | {"identity": identity(made)})
         if out is not None:
-            save_plan(made, out)
+            save_plan(made, out, chosen)
             screen.note(f"Saved as {out}. To apply exactly this plan: lbsync apply {out}")
         if made.steps:
             screen.end(ExitCode.ATTENTION)

@@ -37,7 +37,7 @@ def plan_summary(plan: Plan) -> list[RenderableType]:
 
     counts = Counter(step.sign for step in plan.steps)
     told = ", ".join(f"{counts[sign]} {word}" for sign, word in _WORDS.items() if counts[sign])
-    return [*_said(plan), Text(f"Plan: {told}. {_modes(plan)}", style="bold")]
+    return [*_said(plan), Text(f"Plan: {told}. {_modes(plan)}".rstrip(), style="bold")]
 
 
 def _said(plan: Plan) -> list[RenderableType]:
@@ -87,4 +87,4 @@ def _modes(plan: Plan) -> str:
         services = [service.value for service in SERVICES if plan.modes.get(service) is mode]
         if services:
             told.append(f"{mode.value}: {', '.join(services)}")
-    return "; ".join(told) + "."
+    return "; ".join(told) + "." if told else ""

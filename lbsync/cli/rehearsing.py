@@ -24,7 +24,14 @@ Folder = Annotated[Path, typer.Option("--folder", help="Where the lab keeps its 
 Servers = Annotated[int, typer.Option("--servers", min=1, max=50, help="How many client access servers.")]
 Faults = Annotated[float, typer.Option("--faults", min=0, max=0.5, help="Share of management requests that go wrong.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Repeat the faults of an earlier rehearsal.")]
-Balancer = Annotated[Kind, typer.Option("--balancer", help="The real balancer in front of the farm.")]
+Balancer = Annotated[
+    Kind | None,
+    typer.Option(
+        "--balancer", show_default=False,
+        help="What stands in front of the farm: a real haproxy (default) or nginx, or a simulated bigip, which needs nothing "
+        "installed and is the default where HAProxy is not.",
+    ),
+]  # fmt: skip
 Proxy = Annotated[
     Proxied | None,
     typer.Option(
@@ -43,13 +50,15 @@ def demo(
     faults: Faults = 0.02,
     seed: Seed = None,
     *,
-    balancer: Balancer = "haproxy",
+    balancer: Balancer = None,
     proxy: Proxy = None,
     ssh: Ssh = False,
 ) -> None:
     """Rehearse a whole rollout, and the way back."""
-    front = _front(balancer, proxy, ssh)
+    front = front_of(balancer, proxy, ssh=ssh)
     with command() as screen:
+        if balancer is None and front.balancer == "bigip":
+            screen.warn("HAProxy is not installed: this rehearsal goes through a simulated BIG-IP.")
         rehearse(screen, folder, front, servers=servers, faults=faults, seed=seed)
 
 
@@ -60,7 +69,7 @@ def up(
     faults: Faults = 0.02,
     seed: Seed = None,
     *,
-    balancer: Balancer = "haproxy",
+    balancer: Balancer = None,
     proxy: Proxy = None,
     ssh: Ssh = False,
 ) -> None:
@@ -68,7 +77,7 @@ def up(
 
     It writes a configuration for it, so that every command of lbsync can be tried from another terminal.
     """
-    front = _front(balancer, proxy, ssh)
+    front = front_of(balancer, proxy, ssh=ssh)
     with command() as screen:
         from lbsync.lab.daemon import serve
         from lbsync.lab.spec import LabSpec
@@ -102,11 +111,20 @@ def state(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False, quiet: Quiet
                 screen.result(f"  {location}: {own or 'inherited'}")
 
 
-def _front(balancer: Kind, proxy: Proxied | None, ssh: bool) -> Front:
+def front_of(balancer: Kind | None, proxy: Proxied | None, *, ssh: bool) -> Front:
     """The choices of an operator as one value. Raises typer.BadParameter."""
     if proxy is not None and balancer != "nginx":
         raise typer.BadParameter("--proxy goes with --balancer nginx only")
-    return Front(balancer, proxy or "stream", ssh)
+    if ssh and balancer == "bigip":
+        raise typer.BadParameter("--ssh goes with haproxy and nginx: a BIG-IP is reached over its REST interface")
+    return Front(balancer or _installed(ssh), proxy or "stream", ssh)
+
+
+def _installed(ssh: bool) -> Kind:
+    """HAProxy where it is installed, or asked for by its way over SSH."""
+    from lbsync.testing.haproxy import haproxy_program
+
+    return "haproxy" if ssh or haproxy_program() is not None else "bigip"
 
 
 def _lab(screen: Session, spec: LabSpec, folder: Path, front: Front) -> Lab:

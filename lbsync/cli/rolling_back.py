@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lbsync.cli.command import command
+from lbsync.cli.command import Session, command
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.options import AsJson, ConfigFile, Quiet, RunId, StateFolder
+
+if TYPE_CHECKING:
+    from lbsync.ledger import Ledger
 
 
 def rollback(  # noqa: PLR0917  # typer calls it by keyword
@@ -24,9 +27,9 @@ def rollback(  # noqa: PLR0917  # typer calls it by keyword
 ) -> None:
     """Take a run back, step by step, in reverse order."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.evidence import watching
         from lbsync.cli.listing import nothing_yet
         from lbsync.cli.running import Story, actor, at_work, finish, open_ledger
-        from lbsync.cli.watching import watching
         from lbsync.cli.wiring import open_house
         from lbsync.run import RunPhase
 
@@ -38,6 +41,7 @@ def rollback(  # noqa: PLR0917  # typer calls it by keyword
                 screen.result(f"Nothing to do: run {run_id} was taken back before.")
                 screen.document({"run": run_id, "phase": RunPhase.UNDONE.value})
                 screen.end(ExitCode.OK)
+            _refuse_pruned(screen, ledger, run_id)
             screen.note(f"Taking back run {run_id}.")
             story = Story()
             with (
@@ -45,4 +49,29 @@ def rollback(  # noqa: PLR0917  # typer calls it by keyword
                 at_work(screen, house, ledger, watch) as engine,
             ):
                 after = engine.rollback(run_id, actor=actor(), force=force)
-            finish(screen, ledger, after, story, wanted=RunPhase.UNDONE)
+            screen.end(finish(screen, ledger, after, story, wanted=RunPhase.UNDONE))
+
+
+def _refuse_pruned(screen: Session, ledger: Ledger, run_id: str) -> None:
+    """Raises UnsafeChange where the way back would serve what ``lbsync prune`` removed, or where this run is such a removal."""
+    from lbsync.cli.pruning import pruned_since
+    from lbsync.errors import UnsafeChange
+    from lbsync.run import RunPhase, removed_for_good
+
+    run = ledger.run(run_id)
+    gone = removed_for_good(run)
+    if run.phase is RunPhase.APPLIED and gone:
+        raise UnsafeChange(
+            f"run {run_id} removed certificates for good: there is no way back",
+            reasons=tuple(f"{step.target}: {step.summary}" for step in gone),
+            state="nothing was changed by this command",
+            remedy="where one is needed again, bring it from its PFX and rotate to it: lbsync rotate --thumbprint",
+        )
+    reasons = tuple(pruned_since(screen, run_id))
+    if reasons:
+        raise UnsafeChange(
+            f"run {run_id} cannot be taken back: a certificate that was served before it was removed for good",
+            reasons=reasons,
+            state="nothing was changed by this command",
+            remedy="where that one must be served again, bring it from its PFX and rotate to it: lbsync rotate --thumbprint",
+        )

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from lbsync.cli.command import Session, parts_of, tell
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.signals import stopping
 from lbsync.errors import LedgerError
-from lbsync.run import Run, RunPhase
+from lbsync.run import Run, RunPhase, removed_for_good
 
 if TYPE_CHECKING:
     from lbsync.cli.house import House
@@ -90,8 +90,8 @@ def at_work(
             screen.end(ExitCode.UNFINISHED)
 
 
-def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: RunPhase) -> NoReturn:
-    """Write the report, say how it ended, and end the command with the right exit code."""
+def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: RunPhase) -> ExitCode:
+    """Write the report and say how it ended; returns what the command is to end with."""
     from lbsync.cli.runview import run_document
     from lbsync.engine import problem
 
@@ -102,17 +102,28 @@ def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: R
     if trouble is None:
         if wanted is RunPhase.APPLIED and run.started.confirm_within_s is not None:
             screen.result("Confirmed: it stays.")
-        done = "Applied" if wanted is RunPhase.APPLIED else "Taken back: everything is as it was before"
-        screen.result(f"{done}. {len(run.plan.steps)} steps, run {run.run_id}.")
-        if wanted is RunPhase.APPLIED:
+        screen.result(f"{_done(run)}. {len(run.plan.steps)} steps, run {run.run_id}.")
+        if wanted is RunPhase.APPLIED and not removed_for_good(run):
             screen.result(f"The way back: lbsync rollback {run.run_id}")
     elif not screen.as_json:
         tell(screen, trouble)
     if path is not None:
         screen.result(f"Report: {path}")
     if trouble is None:
-        screen.end(ExitCode.OK)
-    screen.end(_ENDS.get(run.phase, ExitCode.UNFINISHED))
+        return ExitCode.OK
+    if run.phase is RunPhase.UNDONE and removed_for_good(run):
+        return ExitCode.ERROR  # what was removed is not as before
+    return _ENDS.get(run.phase, ExitCode.UNFINISHED)
+
+
+def _done(run: Run) -> str:
+    gone = removed_for_good(run)
+    if run.phase is RunPhase.APPLIED:
+        return "Applied: what was removed is gone for good" if gone else "Applied"
+    stays = "; ".join(f"{step.target}: {step.summary}" for step in gone)
+    return (
+        f"Taken back, but for what is gone for good ({stays})" if gone else "Taken back: everything is as it was before"
+    )
 
 
 def write_report(screen: Session, ledger: Ledger, run: Run, story: Story) -> Path | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lbsync.run import Run, RunPhase, Shown
+from lbsync.run import Run, RunPhase, Shown, removed_for_good
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,7 +43,7 @@ def run_view(run: Run, *, undo: bool = False) -> list[RenderableType]:
 
     from lbsync.engine import changed
 
-    head = Text.assemble(("Run ", ""), (run.run_id, "bold"), (f"  {run.plan.farm}: ", ""), (PHASES[run.phase], "bold"))
+    head = Text.assemble(("Run ", ""), (run.run_id, "bold"), (f"  {run.plan.farm}: ", ""), (_phase(run), "bold"))
     parts: list[RenderableType] = [head, Text(f"Started {run.started.started.astimezone():%Y-%m-%d %H:%M:%S} by "
                                               f"{run.started.actor} on {run.started.host}."), Text()]  # fmt: skip
     looks = run.looks()
@@ -65,6 +65,12 @@ def run_view(run: Run, *, undo: bool = False) -> list[RenderableType]:
     if run.turned_back:
         parts.append(Text(f"Went back because: {run.turned_back}"))
     return parts
+
+
+def _phase(run: Run) -> str:
+    """How far it came, in words; what has no way back is not as before."""
+    undone = run.phase is RunPhase.UNDONE and removed_for_good(run)
+    return "taken back, but for what was removed for good" if undone else PHASES[run.phase]
 
 
 def step_line(look: Shown, target: str, summary: str) -> Text:

@@ -30,6 +30,7 @@ class Screen:
     def __init__(self, *, as_json: bool = False, quiet: bool = False, redactor: Redactor | None = None) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self._muted = False
         self._redactor = redactor
 
     @cached_property
@@ -45,17 +46,17 @@ class Screen:
     @property
     def live(self) -> bool:
         """True where lines may be redrawn."""
-        return self.out.is_terminal and not self.as_json and not self.quiet
+        return self.out.is_terminal and not (self.as_json or self.quiet or self._muted)
 
     def result(self, *parts: RenderableType) -> None:
         """What was asked for, for people; nothing in JSON mode."""
-        if not self.as_json:
+        if not self.as_json and not self._muted:
             for part in parts:
                 self._print(self.out, part)
 
     def document(self, value: object) -> None:
         """What was asked for, for machines; nothing in text mode."""
-        if self.as_json:
+        if self.as_json and not self._muted:
             sys.stdout.write(self._clean(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
             sys.stdout.flush()
 
@@ -74,6 +75,15 @@ class Screen:
         for name, value in parts:
             if value:
                 self._styled(self.err, [(f"  {name + ':':<12} ", "dim"), (value, "")])
+
+    @contextmanager
+    def muted(self) -> Generator[None]:
+        """Inside, nothing goes to stdout: what is done there is told by whoever asked for it."""
+        before, self._muted = self._muted, True
+        try:
+            yield
+        finally:
+            self._muted = before
 
     @contextmanager
     def busy(self, text: str) -> Generator[None]:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
+_inside: list[threading.Event] = []
+"""Who is to be told, the outermost first: what stops a run stops the loop that began it, too."""
+
 
 @contextmanager
 def stopping(stop: threading.Event, say: Callable[[str], None], *, ignore_hangup: bool) -> Generator[None]:
@@ -27,9 +30,11 @@ def stopping(stop: threading.Event, say: Callable[[str], None], *, ignore_hangup
         if stop.is_set():
             say("Stopping already: the step under way ends first.")
             return
-        stop.set()
+        for one in _inside:
+            one.set()
         say("Stopping after the step under way.")
 
+    _inside.append(stop)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, asked)
     signal.signal(signal.SIGTERM, asked)
@@ -37,5 +42,6 @@ def stopping(stop: threading.Event, say: Callable[[str], None], *, ignore_hangup
     try:
         yield
     finally:
+        _inside.remove(stop)
         for number, handler in before.items():
             signal.signal(number, handler)

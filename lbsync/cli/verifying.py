@@ -27,9 +27,9 @@ def verify(
     something is not as wanted.
     """
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
+        from lbsync.cli.evidence import look_from_outside
         from lbsync.cli.proofs import proof_view
         from lbsync.cli.running import Story
-        from lbsync.cli.watching import look_from_outside
         from lbsync.cli.wiring import open_house
 
         story = Story()

@@ -1,122 +1,132 @@
-"""What is seen from outside while a run is on its way, and after it: the canary and the probes, as evidence for a report.
+"""``lbsync watch``: look at certificates again and again, tell, and rotate where that is allowed.
 
-Rule of this file: it starts and stops what asks, and turns answers into evidence; what they mean, ``verdict`` says.
+Rule of this file: it looks, acts, remembers and waits; what a look means and what is due, ``lbsync.watch`` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+import random
+import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from lbsync.canary import Canary
-from lbsync.cli.proofs import proofs_of, summary_of
-from lbsync.engine import Notice, Recorded
-from lbsync.report import Canary as CanaryNumbers
-from lbsync.report import Evidence
-from lbsync.run import Direction, Intended
+import typer
+
+from lbsync.cli.command import Session, command, tell
+from lbsync.cli.exits import ExitCode
+from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.errors import Denied, LbsyncError
 
 if TYPE_CHECKING:
-    from lbsync.canary import CanaryReport
-    from lbsync.cli.command import Session
-    from lbsync.cli.house import House, Look
-    from lbsync.cli.running import Story
-    from lbsync.verdict import Evidence as Seen
-    from lbsync.verdict import Expected
-
-CANARY_PATHS = (
-    "/owa/healthcheck.htm",
-    "/ews/healthcheck.htm",
-    "/mapi/healthcheck.htm",
-    "/autodiscover/healthcheck.htm",
-)
-_SHOWN_ERRORS = 10
+    from lbsync.cli.watchround import Round
 
 
-class Watch:
-    """A canary at work during a run. An observer of the engine too: it knows when a listener is taken away on purpose."""
+def watch(  # noqa: PLR0917  # typer calls it by keyword
+    once: Annotated[bool, typer.Option("--once", help="Look once and end: for cron, timers and monitors.")] = False,
+    monitor: Annotated[
+        bool,
+        typer.Option("--monitor", help="Once, told as a monitoring plugin does: Nagios, Icinga, Checkmk, Zabbix."),
+    ] = False,
+    config: ConfigFile = None,
+    state: StateFolder = None,
+    canary: Annotated[bool, typer.Option(help="While it rotates, send requests and count failures.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Watch certificates: when they end, whether clients get what is stored, whether a renewed one has appeared.
 
-    def __init__(self, canary: Canary, balancers: frozenset[str]) -> None:
-        self._canary = canary
-        self._balancers = balancers
-
-    def __call__(self, notice: Notice) -> None:
-        """Taking back what was added to a balancer takes its listener away: the measurement ends there, before it."""
-        match notice:
-            case Recorded(event=Intended(direction=Direction.UNDO, step=step_id), run=run):
-                step = run.step(step_id)
-                if step.sign == "+" and step.target in self._balancers:
-                    self._canary.stop()
-            case _:
-                pass
-
-
-@contextmanager
-def watching(screen: Session, house: House, story: Story, title: str, *, wanted: bool) -> Generator[Watch | None]:
-    """Inside, a canary asks every listener all the while; what it counted joins the story.
-
-    A question counts from its first good answer on, so that the canary may begin before anything is published. Yields
-    ``None`` where none is wanted or there is nothing to ask.
+    Where [watch] rotate = true it rotates, inside the windows given there; what failed is tried again, later each time.
     """
-    prober = house.prober
-    if not wanted or not prober.listeners:
-        yield None
-        return
-    canary = Canary(
-        prober.listeners,
-        prober.hosts[0],
-        house.client_ca_pem,
-        CANARY_PATHS,
-        timeout_s=house.config.limits.connect_timeout_s,
-    )
-    at = datetime.now(UTC)
-    canary.start()
+    if monitor and as_json:
+        raise typer.BadParameter("--monitor and --json are two ways of telling: choose one")
+    with command(as_json=as_json, quiet=quiet or monitor, state=state) as screen:
+        if monitor:
+            raise typer.Exit(_plugin(screen, config, canary=canary))
+        if not once:
+            screen.end(_loop(screen, config, canary=canary))
+        from lbsync.cli.watchview import next_line, watch_document, watch_view
+
+        done = _look(screen, config, threading.Event(), canary=canary)
+        screen.result(*watch_view(done.items, next_line(done.outlook, done.now)))
+        screen.document(watch_document(done.items, done.outlook, done.now))
+        screen.end(done.code)
+
+
+def _look(screen: Session, config: Path | None, stop: threading.Event, *, canary: bool) -> Round:
+    """One look, and the rotation that is due. Raises LbsyncError where nothing can be said at all."""
+    from lbsync.cli.watchround import go_round
+    from lbsync.cli.wiring import open_house
+
+    with open_house(config, screen) as house:
+        return go_round(screen, house, stop, canary=canary)
+
+
+def _plugin(screen: Session, config: Path | None, *, canary: bool) -> int:
+    """One line for a monitor, whatever happens; returns the plugin's exit code."""
+    import traceback
+
+    from lbsync.cli.logs import keep_traceback
+    from lbsync.cli.watchview import MONITOR_CODES, monitor_text, next_line
+    from lbsync.watch.items import Level, worst
+
     try:
-        yield Watch(canary, frozenset(listener.balancer for listener in prober.listeners))
-    finally:
-        counted = canary.stop()
-        story.evidence.append(Evidence(title=title, at=at, canary=_numbers(counted)))
-        _say(screen, counted)
+        with screen.muted():
+            done = _look(screen, config, threading.Event(), canary=canary)
+    except LbsyncError as error:
+        where = f"{error.where}: " if error.where else ""
+        screen.result(f"LBSYNC UNKNOWN - {where}{error.message}")
+        return MONITOR_CODES[Level.UNKNOWN]
+    except OSError as error:
+        screen.result(f"LBSYNC UNKNOWN - {error.filename or screen.folder}: {error.strerror or error}")
+        return MONITOR_CODES[Level.UNKNOWN]
+    except typer.Exit:
+        screen.result(
+            "LBSYNC CRITICAL - a rotation stands half-way, since the ledger could not be written: lbsync runs"
+        )
+        return MONITOR_CODES[Level.CRITICAL]
+    except Exception:  # noqa: BLE001  a monitor is told in its own way whatever happens
+        screen.result("LBSYNC UNKNOWN - lbsync met something it does not know; its log has the rest")
+        keep_traceback(screen.folder, screen.redactor, traceback.format_exc())
+        return MONITOR_CODES[Level.UNKNOWN]
+    screen.result(monitor_text(done.items, done.thresholds, next_line(done.outlook, done.now)))
+    return MONITOR_CODES[worst(done.items)]
 
 
-def look_from_outside(screen: Session, house: House, look: Look, story: Story) -> Seen:
-    """Ask everything once from outside, say it in a line, and keep it for the report."""
-    at = datetime.now(UTC)
-    with screen.busy("looking from outside"):
-        seen = house.prober.probe_all(expected(look))
-    story.evidence.append(Evidence(title="Seen from outside", at=at, proofs=proofs_of(seen)))
-    screen.result(f"Seen from outside: {summary_of(seen)}.")
-    return seen
+def _loop(screen: Session, config: Path | None, *, canary: bool) -> ExitCode:
+    """Look until a signal comes, or going on would do harm; returns what the command is to end with.
+
+    A look that fails as a whole is told and tried again, but for the first one, where the configuration is at fault, and for
+    a refused log-on, which repeated would lock the account.
+    """
+    from lbsync.cli.signals import stopping
+    from lbsync.cli.watchview import next_line, watch_document, watch_view
+
+    stop, first, told, wait_s = threading.Event(), True, "", 0.0
+    usual_s = 0.0
+    with stopping(stop, _silent, ignore_hangup=False):
+        while not stop.wait(wait_s):
+            try:
+                done = _look(screen, config, stop, canary=canary)
+            except Denied:
+                raise
+            except (LbsyncError, OSError) as error:
+                if first:
+                    raise
+                tell(screen, error) if isinstance(error, LbsyncError) else screen.warn(str(error))
+                wait_s = usual_s
+                continue
+            if done.code is ExitCode.UNFINISHED:
+                return done.code
+            line = next_line(done.outlook, done.now)
+            seen = "\n".join((*map(str, done.items), line))
+            if seen != told:
+                screen.result(f"{done.now.astimezone():%Y-%m-%d %H:%M:%S %Z}", *watch_view(done.items, line))
+                screen.document(watch_document(done.items, done.outlook, done.now))
+            first, told, usual_s = False, seen, done.section.every_s
+            wait_s = done.wait_s(datetime.now(UTC), random.random())  # noqa: S311  it spreads looks, it hides nothing
+    return ExitCode.OK
 
 
-def expected(look: Look) -> Expected:
-    """What must be seen from outside once everything is as wanted."""
-    from lbsync.verdict import Expected
-
-    leaf = look.desired.leaf.fingerprint if look.desired.leaf else None
-    enabled = look.facts.farm.mrsproxy_of(server.server for server in look.facts.servers)
-    return Expected(leaf=leaf, modes=look.desired.modes, mrsproxy_enabled=enabled)
-
-
-def _numbers(counted: CanaryReport) -> CanaryNumbers:
-    return CanaryNumbers(
-        armed=counted.armed,
-        requests=counted.requests,
-        errors=counted.errors,
-        connections=counted.connections,
-        longest_gap_s=counted.longest_gap_s,
-        first_errors=tuple(
-            f"{one.at:%H:%M:%S} {one.balancer} {one.path}: {one.text}" for one in counted.examples[:_SHOWN_ERRORS]
-        ),
-    )
-
-
-def _say(screen: Session, counted: CanaryReport) -> None:
-    if not counted.armed:
-        screen.note("Canary: no listener answered, so nothing was measured.")
-        return
-    screen.result(
-        f"Canary: {counted.requests} requests over {counted.connections} connections, {counted.errors} failed, "
-        f"longest gap {counted.longest_gap_s:.2f} s."
-    )
+def _silent(_words: str) -> None:
+    """A loop that waits ends at once: nothing needs saying."""

@@ -1,6 +1,6 @@
 """What stands in front of a simulated farm, alike for every product: started, told to lbsync's configuration, ended.
 
-Rule of this room: it starts one real balancer as an administrator would have it and ends exactly that one, by its own id; the
+Rule of this room: it starts one balancer as an administrator would have it and ends exactly that one, by its own id; the
 places lbsync owns start empty and are never written here.
 """
 
@@ -18,9 +18,9 @@ from typing import ClassVar, Literal, Protocol
 
 from lbsync.errors import LbsyncError
 
-Kind = Literal["haproxy", "nginx"]
+Kind = Literal["haproxy", "nginx", "bigip"]
 Proxy = Literal["stream", "http"]
-"""How NGINX passes on: connections whole, or requests by their path. HAProxy is not asked."""
+"""How NGINX passes on: connections whole, or requests by their path. Others are not asked."""
 
 
 class NoBalancer(LbsyncError):
@@ -28,7 +28,7 @@ class NoBalancer(LbsyncError):
 
 
 class Running(Protocol):
-    """A real balancer that can be started, as ``lbsync.testing`` has them."""
+    """A balancer that can be started, as ``lbsync.testing`` has them."""
 
     @property
     def settings(self) -> dict[str, object]:
@@ -41,8 +41,8 @@ class Running(Protocol):
         ...
 
     @property
-    def pid(self) -> int:
-        """Of the process to end."""
+    def pid(self) -> int | None:
+        """Of the process to end; ``None`` where it has none of its own."""
         ...
 
     def start(self) -> None:

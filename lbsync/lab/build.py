@@ -58,6 +58,7 @@ def build(spec: LabSpec) -> Built:
     for name in names:
         server = _server(spec, name, changes)
         _certificates(spec, server, _front_end(spec, name, subject_names, ca, leaf), back_end)
+        directory.names.transport[name] = back_end.info.thumbprint
         directory.outlook_anywhere[name] = _outlook_anywhere(spec)
         directory.mrsproxy_enabled[name] = spec.mrsproxy_enabled
         state.servers[name] = server
@@ -109,6 +110,7 @@ def _certificates(spec: LabSpec, server: ServerState, front: Bundle, back: Bundl
     )
     server.store.add(entry)
     server.store.add(StoredEntry(back, services=["SMTP"], friendly_name="Microsoft Exchange"))
+    server.mail.start(server.store)
     for binding in server.iis.bindings:
         if binding.protocol == "https":
             own = back if binding.site == BACK_END_SITE else front

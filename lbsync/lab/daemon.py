@@ -22,6 +22,7 @@ from typing import Self
 from lbsync.lab.balancer import Kind, LabBalancer, Process, Proxy
 from lbsync.lab.configfile import ConfigOptions
 from lbsync.lab.control import Control
+from lbsync.lab.f5 import LabBigIp
 from lbsync.lab.farm import LabFarm
 from lbsync.lab.folder import FACTS, SECRETS, Found, claim, find, take_down, told, write_private
 from lbsync.lab.haproxy import LabHaproxy
@@ -33,10 +34,10 @@ __all__ = ["Found", "Lab", "find", "serve", "take_down"]
 
 
 class Lab:
-    """A farm and, unless told otherwise, a real balancer in front of it; use it as a context manager.
+    """A farm and, unless told otherwise, a balancer in front of it; use it as a context manager.
 
     In ``directory``: ``config.toml``, ``ca.pem``, ``lab.json`` (processes, ports, seed), ``secrets/``, and a folder for each
-    program: ``haproxy/`` or ``nginx/``, ``sshd/``.
+    program: ``haproxy/``, ``nginx/`` or ``bigip/``, ``sshd/``.
     """
 
     def __init__(
@@ -56,9 +57,9 @@ class Lab:
         """
         self.directory = directory.resolve()
         claim(self.directory)
-        self.balancer = self._balancer(balancer, proxy)
+        self.balancer = self._balancer(balancer, proxy, spec)
         self.sshd = LabSshd(self.directory / "sshd") if ssh and self.balancer is not None else None
-        if balancer == "nginx" and proxy == "stream":
+        if balancer == "bigip" or (balancer == "nginx" and proxy == "stream"):
             spec = replace(spec, extra_names=(*spec.extra_names, MRSPROXY_HOST))
         self.farm = LabFarm(spec, self.directory)
         self.config = self.directory / "config.toml"
@@ -66,12 +67,14 @@ class Lab:
         self._options: ConfigOptions = options or {}
         self._cleanup = ExitStack()
 
-    def _balancer(self, kind: Kind | None, proxy: Proxy) -> LabBalancer | None:
+    def _balancer(self, kind: Kind | None, proxy: Proxy, spec: LabSpec) -> LabBalancer | None:
         match kind:
             case "haproxy":
                 return LabHaproxy(self.directory / "haproxy")
             case "nginx":
                 return LabNginx(self.directory / "nginx", proxy)
+            case "bigip":
+                return LabBigIp(self.directory / "bigip", faults=spec.faults, seed=spec.seed)
             case None:
                 return None
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lbsync.lab.errors import ScriptError
+from lbsync.lab.naming import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,14 @@ class OutlookAnywhere:
 
 @dataclass(slots=True)
 class Directory:
-    """AD of one farm. ``connectors`` maps a thumbprint to the send connectors tagged with it."""
+    """AD of one farm. ``names`` is what names certificates there."""
 
     outlook_anywhere: dict[str, OutlookAnywhere] = field(default_factory=dict[str, OutlookAnywhere])
     mrsproxy_enabled: dict[str, bool] = field(default_factory=dict[str, bool])
     oauth2_client_profile_enabled: bool = False
     evosts_is_default: bool = False
     hybrid_configuration: bool = False
-    connectors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    names: Names = field(default_factory=Names)
 
     def set_outlook_anywhere(self, server: str, given: Mapping[str, object]) -> OutlookAnywhere:
         """Set-OutlookAnywhere: only the fields given. Raises ScriptError where Exchange would refuse."""

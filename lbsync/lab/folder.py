@@ -22,7 +22,7 @@ MARK = ".lbsync-lab"
 """Says that a directory is a lab's, so that its files may be replaced."""
 SECRETS = "secrets"
 _PRIVATE = (SECRETS, "sshd", "client-key.pem")
-_OURS = frozenset({"config.toml", "ca.pem", "client.pem", "haproxy", "nginx", FACTS, *_PRIVATE})
+_OURS = frozenset({"config.toml", "ca.pem", "client.pem", "haproxy", "nginx", "bigip", FACTS, *_PRIVATE})
 _DOWN_S = 20.0
 
 

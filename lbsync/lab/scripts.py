@@ -15,7 +15,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from lbsync.lab.errors import ScriptError
-from lbsync.lab.models import certificates, exchange, local
+from lbsync.lab.models import certificates, exchange, local, requests, retiring
 from lbsync.lab.models.call import Call, Model, as_record
 from lbsync.lab.state import FarmState, ServerState
 
@@ -32,7 +32,12 @@ MODELS: Mapping[str, Model] = {
     "wrap-key.ps1": certificates.wrap_key,
     "import-certificate.ps1": certificates.import_certificate,
     "enable-certificate.ps1": certificates.enable_certificate,
-    "new-certificate-request.ps1": certificates.new_certificate_request,
+    "new-certificate-request.ps1": requests.new_certificate_request,
+    "certificate-requests.ps1": requests.certificate_requests,
+    "complete-certificate-request.ps1": requests.complete_certificate_request,
+    "certificate-uses.ps1": retiring.certificate_uses,
+    "certificate-holders.ps1": retiring.certificate_holders,
+    "remove-certificate.ps1": retiring.remove_certificate,
 }
 
 HEAVY = frozenset(

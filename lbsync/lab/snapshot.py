@@ -40,6 +40,8 @@ def server(state: FarmState, entry: ServerState) -> dict[str, object]:
             thumbprint: {"services": list(c.services), "exportable": c.exportable, "status": c.status}
             for thumbprint, c in entry.store.entries.items()
         },
+        "internal_transport": state.directory.names.transport.get(entry.name),
+        "mail": {one.name: asdict(one) for one in entry.mail.services},
         "components": dict(entry.components),
         "setup_running": entry.setup_running,
         "key_containers": len(entry.containers),

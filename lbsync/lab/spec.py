@@ -88,6 +88,8 @@ class LabSpec:
 
     old_pfx: bool = True
     """Exported PFX files use 3DES and SHA-1 as old Windows writes; false: AES-256 and SHA-256."""
+    keeps_requests: bool = False
+    """[u] A request stays in the REQUEST store after its answer came; the documentation says that it becomes the certificate."""
     health_obeys_ssl: bool = True
     """[u] healthcheck.htm obeys sslFlags like any path."""
     location_scheme: Literal["request", "https"] = "request"

@@ -16,6 +16,7 @@ from lbsync.lab import templates
 from lbsync.lab.accounts import Accounts
 from lbsync.lab.directory import Directory
 from lbsync.lab.iis import Changes, Iis
+from lbsync.lab.mail import Mail
 from lbsync.lab.spec import LabSpec
 from lbsync.lab.store import Store
 from lbsync_certs import Thumbprint
@@ -72,7 +73,11 @@ class ServerState:
     setup_incomplete: bool = False
     administrator: bool = True
     suppress_extended_protection: int = 0
+    tls_listeners: dict[str, Thumbprint] = field(default_factory=dict[str, Thumbprint])
+    """What HTTP.SYS serves beside the sites of IIS, by address and port: WinRM over HTTPS, say."""
+    remote_desktop: Thumbprint | None = None
     components: dict[str, str] = field(default_factory=lambda: dict.fromkeys(templates.COMPONENTS, "Active"))
+    mail: Mail = field(default_factory=Mail)
     containers: dict[str, rsa.RSAPrivateKey] = field(default_factory=dict[str, rsa.RSAPrivateKey])
     web: WebCounters = field(default_factory=WebCounters)
     winrm: WinrmCounters = field(default_factory=WinrmCounters)
@@ -81,7 +86,7 @@ class ServerState:
 
     def bind(self, thumbprint: Thumbprint) -> None:
         """Serve a stored certificate on the front end from now on."""
-        self.store.enable_iis(thumbprint)
+        self.store.enable(thumbprint, "IIS")
         self.iis.bind(thumbprint)
         self.on_bind(thumbprint)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from lbsync.model import Action, Step
 from lbsync.report.model import Chain, Evidence, Found, Report, StepReport, Tone, Wanted
-from lbsync.run import Direction, Entry, Finished, Head, Intended, Run, RunPhase, Shown, StepStatus
+from lbsync.run import Direction, Entry, Finished, Head, Intended, Run, RunPhase, Shown, StepStatus, removed_for_good
 from lbsync.services import SERVICES
 
 _SHORT: Final = 80
@@ -43,7 +43,10 @@ class Context:
 
 def build(run: Run, entries: Sequence[Entry], head: Head, context: Context, *, version: str) -> Report:
     """The report of a run as it stands. ``entries`` are its events with their times; ``head`` ends the whole chain."""
+    gone = removed_for_good(run)
     outcome, tone = OUTCOMES[run.phase]
+    if gone and run.phase is RunPhase.UNDONE:
+        outcome, tone = "Taken back, but for what was removed for good", "bad"
     looks = run.looks()
     times = _times(entries)
     return Report(
@@ -69,7 +72,7 @@ def build(run: Run, entries: Sequence[Entry], head: Head, context: Context, *, v
         found=context.found,
         steps=tuple(_step(step, run.statuses[step.id], looks[step.id], times) for step in run.plan.steps),
         evidence=context.evidence,
-        go_back="" if run.gone else f"lbsync rollback {run.run_id}",
+        go_back="" if run.gone or (gone and run.phase is RunPhase.APPLIED) else f"lbsync rollback {run.run_id}",
         left=context.left,
         chain=Chain(events=head.events, hash=head.hash, run_hash=entries[-1].hash),
     )

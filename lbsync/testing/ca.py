@@ -92,11 +92,22 @@ class TestCA:
         renewal may.
         """
         own = private_key or new_key(key)
-        builder = _leaf(names, own, usages, common_name).not_valid_before(_start(not_before))
+        builder = _leaf(names, own.public_key(), usages, common_name).not_valid_before(_start(not_before))
         builder = builder.not_valid_after(_start(not_before) + timedelta(days=days))
         leaf = _certify(builder, _name_of(self.issuer), self.issuer.key, self.issuer.certificate)
         above = () if self.issuer is self.root else (self.issuer.certificate,)
         return assemble(own, (leaf,), above)
+
+    def sign(
+        self, request: bytes, *, names: Sequence[str], days: int = 365, not_before: datetime | None = None
+    ) -> x509.Certificate:
+        """The answer to a PKCS#10 request in PEM, which may say ``NEW CERTIFICATE REQUEST`` as Windows does."""
+        asked = x509.load_pem_x509_csr(request.replace(b"NEW CERTIFICATE", b"CERTIFICATE"))
+        key = asked.public_key()
+        assert isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+        builder = _leaf(names, key, _SERVER_AND_CLIENT, None).not_valid_before(_start(not_before))
+        builder = builder.not_valid_after(_start(not_before) + timedelta(days=days))
+        return _certify(builder, _name_of(self.issuer), self.issuer.key, self.issuer.certificate)
 
     @staticmethod
     def self_signed(
@@ -104,7 +115,7 @@ class TestCA:
     ) -> Bundle:
         """A leaf that is its own issuer, as Exchange set-up makes one."""
         own = new_key(key)
-        builder = _leaf(names, own, _SERVER_AND_CLIENT, None).not_valid_before(_start(not_before))
+        builder = _leaf(names, own.public_key(), _SERVER_AND_CLIENT, None).not_valid_before(_start(not_before))
         builder = builder.not_valid_after(_start(not_before) + timedelta(days=days))
         return assemble(own, (_certify(builder, names[0], own),))
 
@@ -170,16 +181,19 @@ def _ca(common_name: str, key: Key, path_length: int | None = None) -> x509.Cert
 
 
 def _leaf(
-    names: Sequence[str], key: Key, usages: Iterable[x509.ObjectIdentifier], common_name: str | None
+    names: Sequence[str],
+    public: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
+    usages: Iterable[x509.ObjectIdentifier],
+    common_name: str | None,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(_name(common_name or names[0]))
-        .public_key(key.public_key())
+        .public_key(public)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(ca=False, encipher=isinstance(key, rsa.RSAPrivateKey)), critical=True)
+        .add_extension(_usage(ca=False, encipher=isinstance(public, rsa.RSAPublicKey)), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
     )
 

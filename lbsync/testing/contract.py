@@ -14,126 +14,25 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from pydantic import BaseModel
 
-from lbsync.changes import Change, Drain, InstallCertificate, Mark, Publish, SwitchCertificate, SwitchMode, Undrain
+from lbsync.changes import (
+    Drain,
+    InstallCertificate,
+    Publish,
+    SwitchMode,
+    SwitchSides,
+    UninstallCertificate,
+)
 from lbsync.errors import UnsupportedMode
-from lbsync.facts import BalancerFacts, MemberLive
-from lbsync.model import Check, Mode, State, Step
-from lbsync.services import ALL_SERVICES, SERVICES, Service
-from lbsync.target import Provider
-from lbsync_certs import Bundle, Fingerprint
+from lbsync.facts import MemberLive
+from lbsync.model import Mode, State, Step
+from lbsync.services import SERVICES, Service
+from lbsync.testing.subject import EVERY_S, PATIENCE_S, Subject, secrets_of, settled
 
-_PATIENCE_S = 30.0
-_EVERY_S = 0.05
-_MARKER = "contract"
-
-
-@dataclass
-class Subject:
-    """A provider opened on a device that nothing of lbsync's was published on, and what to publish.
-
-    ``first`` and ``second`` are certificates for the published names, ``servers`` the names of at least two healthy members,
-    ``service`` one that may be offloaded and whose pools are healthy in both modes; ``services`` are all that the balancer was
-    given to publish, ``service`` among them.
-    """
-
-    provider: Provider
-    first: Bundle
-    second: Bundle
-    servers: tuple[str, ...]
-    service: Service = Service.OWA
-    services: tuple[Service, ...] = tuple(SERVICES)
-    said: list[str] = field(default_factory=list[str])
-    """Everything the provider said, as JSON."""
-
-    @property
-    def switched(self) -> tuple[Service, ...]:
-        """What a change of mode names here: the one service, or all that may be offloaded where no path is seen."""
-        return (self.service,) if self.provider.capabilities.per_path_modes else self.offloadable
-
-    @property
-    def offloadable(self) -> tuple[Service, ...]:
-        """All services but MRSProxy."""
-        return tuple(service for service in self.services if SERVICES[service].offloadable)
-
-    def open(self, leaf: Fingerprint) -> Bundle:
-        """The subject is its own MaterialSource."""
-        return next(bundle for bundle in (self.first, self.second) if bundle.fingerprint == leaf)
-
-    def observe(self) -> BalancerFacts:
-        """Facts, recorded."""
-        facts = self.provider.observe(ALL_SERVICES)
-        assert isinstance(facts, BalancerFacts)
-        self.hear(facts)
-        return facts
-
-    def hear(self, *values: BaseModel) -> None:
-        """Record what was said."""
-        self.said += [value.model_dump_json() for value in values]
-
-    def changes(self) -> tuple[Change, ...]:
-        """A whole rollout and a rotation, as far as the device is able to."""
-        able, server = self.provider.capabilities, self.servers[0]
-        found: list[Change] = [
-            Mark(marker=_MARKER, present=True),
-            InstallCertificate(leaf=self.first.fingerprint),
-            Publish(leaf=self.first.fingerprint, modes=dict.fromkeys(SERVICES, Mode.BRIDGE)),
-        ]
-        if Mode.OFFLOAD in able.modes:
-            found.append(SwitchMode(services=self.switched, before=Mode.BRIDGE, after=Mode.OFFLOAD))
-        if able.drain:
-            found.append(Drain(server=server, timeout_s=_PATIENCE_S, on_timeout="stop"))
-            found.append(Undrain(server=server, timeout_s=_PATIENCE_S, on_timeout="stop"))
-        found += [
-            InstallCertificate(leaf=self.second.fingerprint),
-            SwitchCertificate(before=self.first.fingerprint, after=self.second.fingerprint),
-            Mark(marker=_MARKER, present=False),
-        ]
-        return tuple(found)
-
-    def steps(self, seen: BalancerFacts) -> list[Step]:
-        """Every change lowered by the same facts, as a plan does."""
-        steps = [step for change in self.changes() for step in self.provider.lower(change, seen)]
-        self.hear(*steps)
-        return steps
-
-    def do(self, step: Step, *, times: int = 1) -> None:
-        """Perform a step, then wait for its checks."""
-        if step.do is not None:
-            for _ in range(times):
-                self.hear(self.provider.perform(step.do, self))
-        self.wait(step.until)
-
-    def undo(self, step: Step) -> None:
-        """Take a step back, then wait for its checks."""
-        if step.undo is not None:
-            self.hear(self.provider.perform(step.undo, self))
-            self.wait(step.undo_until)
-
-    def wait(self, checks: Iterable[Check]) -> None:
-        """Ask until every check is true."""
-        for check in checks:
-            deadline = time.monotonic() + min(check.deadline_s, _PATIENCE_S)
-            result = self.provider.check(check)
-            while not result.passed and time.monotonic() < deadline:
-                time.sleep(_EVERY_S)
-                result = self.provider.check(check)
-            self.hear(check, result)
-            assert result.passed, f"{check.summary}: {result.detail}"
-
-    def read(self, step: Step) -> State:
-        """What the step's action governs."""
-        assert step.do is not None
-        state = self.provider.read(step.do)
-        self.said.append(repr(state))
-        return state
+__all__ = ["ProviderContract", "Subject", "settled"]
 
 
 class ProviderContract:
@@ -231,7 +130,7 @@ class ProviderContract:
         for step in subject.steps(subject.observe())[:3]:
             subject.do(step)
         drain = subject.provider.lower(
-            Drain(server=subject.servers[0], timeout_s=_PATIENCE_S, on_timeout="stop"), subject.observe()
+            Drain(server=subject.servers[0], timeout_s=PATIENCE_S, on_timeout="stop"), subject.observe()
         )
         for step in drain:
             subject.do(step)
@@ -241,6 +140,62 @@ class ProviderContract:
         for step in reversed(drain):
             subject.undo(step)
         assert not any(m.draining for m in subject.observe().live.members)
+
+    def test_sides_are_switched_in_one_step_and_back(self, subject: Subject) -> None:
+        """Another leaf and other servers at once, twice as once; it leaves the other side drained, and its undo mirrors it."""
+        if not subject.provider.capabilities.switches_sides:
+            pytest.skip("this device cannot switch leaf and servers in one moment")
+        for step in subject.steps(subject.observe())[:3]:
+            subject.do(step)
+        fresh, *old = subject.servers
+        leaf, after = subject.first.fingerprint, subject.second.fingerprint
+        patience = {"timeout_s": PATIENCE_S, "on_timeout": "stop"}
+        for change in (InstallCertificate(leaf=after), Drain.model_validate({"server": fresh, **patience})):
+            for step in subject.provider.lower(change, subject.observe()):
+                subject.do(step)
+        sides = {"before": leaf, "after": after, "old": tuple(old), "fresh": (fresh,)}
+        before = settled(subject.observe())
+        steps = subject.provider.lower(SwitchSides.model_validate(sides | patience), subject.observe())
+        self._switch_sides_and_back(subject, steps, sides)
+        assert settled(subject.observe()) == before
+        assert {m.server for m in subject.observe().live.members if m.draining} == {fresh}
+
+    @staticmethod
+    def _switch_sides_and_back(subject: Subject, steps: tuple[Step, ...], sides: dict[str, Any]) -> None:
+        switch = steps[0]
+        before = subject.read(switch)
+        for step in steps:
+            subject.do(step, times=2)
+        seen, left = subject.observe(), subject.read(switch)
+        assert seen.leaf == sides["after"]
+        assert {m.server for m in seen.live.members if m.draining} == set(sides["old"])
+        assert left != before
+        assert switch.undo is not None
+        assert left == subject.provider.read(switch.undo)
+        for step in reversed(steps):
+            subject.undo(step)
+        assert subject.read(switch) == before
+
+    def test_a_certificate_that_is_not_served_is_removed_for_good(self, subject: Subject) -> None:
+        """Without a way back, twice as once, and seen to be gone; the one that is served stays, whoever asks."""
+        for step in subject.steps(subject.observe())[:3]:
+            subject.do(step)
+        served, other = subject.first.fingerprint, subject.second.fingerprint
+        for step in subject.provider.lower(InstallCertificate(leaf=other), subject.observe()):
+            subject.do(step)
+        seen = subject.observe()
+        (step,) = subject.provider.lower(UninstallCertificate(leaf=other), seen)
+        before = subject.read(step)
+        assert step.undo is None
+        assert not any(subject.provider.check(check).passed for check in step.until)
+        subject.do(step, times=2)
+        assert subject.read(step) != before
+        (kept,) = subject.provider.lower(UninstallCertificate(leaf=served), seen)
+        assert kept.do is not None
+        subject.hear(subject.provider.perform(kept.do, subject))
+        assert not any(subject.provider.check(check).passed for check in kept.until)
+        after = subject.observe()
+        assert (after.leaf, after.installed) == (served, (served,))
 
     def test_members_are_told_per_service_and_mode(self, subject: Subject) -> None:
         """Once published, every server shows in the pools of the service, up."""
@@ -252,9 +207,9 @@ class ProviderContract:
             return {(m.server, m.mode) for m in members if m.service is subject.service and m.up}
 
         wanted = {(server, mode) for server in subject.servers for mode in modes}
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         while up(subject.observe().live.members) != wanted and time.monotonic() < deadline:
-            time.sleep(_EVERY_S)
+            time.sleep(EVERY_S)
         assert up(subject.observe().live.members) == wanted
 
     def test_mrsproxy_is_never_offloaded(self, subject: Subject) -> None:
@@ -299,16 +254,5 @@ class ProviderContract:
             subject.undo(step)
         said = "\n".join(subject.said)
         for bundle in (subject.first, subject.second):
-            for secret in _secrets(bundle):
+            for secret in secrets_of(bundle):
                 assert secret not in said
-
-
-def settled(facts: BalancerFacts) -> dict[str, Any]:
-    """Facts without what changes by itself."""
-    return facts.model_dump(mode="json", exclude={"live", "problems"})
-
-
-def _secrets(bundle: Bundle) -> list[str]:
-    """Lines of the key's PEM, and its marker."""
-    key = bundle.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return ["PRIVATE KEY", *key.splitlines()[1:-1]]

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -47,11 +48,18 @@ def haproxy_program() -> str | None:
     return os.environ.get("LBSYNC_HAPROXY") or shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
+_GIVEN: deque[int] = deque(maxlen=64)
+
+
 def free_port(address: str) -> int:
-    """A TCP port nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port nobody has at this moment, and that was not given to another caller here a moment ago."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((address, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.append(port)
+            return port
 
 
 def own_address() -> str:
@@ -66,7 +74,8 @@ class RunningHaproxy:
     ``address`` is a loopback address nobody else is likely to use; ``https_port`` and ``http_port`` are free on it. ``extra``
     and ``extra_global`` are added to the main configuration. ``loads`` false leaves our directory out, as before an
     administrator added it. ``sockets`` is where its sockets go when ``directory`` is too long for them. ``own_session`` keeps
-    a terminal's Ctrl-C from it.
+    a terminal's Ctrl-C from it. ``check_interval_s`` is also what HAProxy gives a check's handshake: two that take longer, on
+    a busy machine, and no server is up.
     """
 
     def __init__(
@@ -79,7 +88,7 @@ class RunningHaproxy:
         loads: bool = True,
         sockets: Path | None = None,
         own_session: bool = False,
-        check_interval_s: float = 0.2,
+        check_interval_s: float = 0.5,
     ) -> None:
         program = haproxy_program()
         if program is None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -26,8 +27,9 @@ class LoadSpec:
     """Whom to keep busy, and how.
 
     ``ca_pem`` is the text of the CA certificates the listener must chain to; ``paths`` are asked in turn. ``fresh`` loops
-    open a connection with a full handshake per request, ``keep`` clients send request after request on one connection
-    ``pause_s`` apart, ``long`` clients send ``long_request`` (a whole HTTP/1.1 request) and wait up to ``long_timeout_s``.
+    open a connection with a full handshake per request, ``fresh_pause_s`` apart, ``keep`` clients send request after request
+    on one connection ``pause_s`` apart, ``long`` clients send ``long_request`` (a whole HTTP/1.1 request) and wait up to
+    ``long_timeout_s``.
     """
 
     address: str
@@ -39,6 +41,7 @@ class LoadSpec:
     fresh: int = 8
     keep: int = 20
     pause_s: float = 0.05
+    fresh_pause_s: float = 0.0
     long: int = 5
     long_request: bytes = b""
     long_timeout_s: float = 120.0
@@ -103,7 +106,8 @@ class _Connection:
 
     def abort(self) -> None:
         """Hang up."""
-        self._writer.transport.abort()
+        with suppress(AttributeError):  # Python 3.11.2: a TLS transport closed twice has let go of its protocol
+            self._writer.transport.abort()
 
 
 class Load:
@@ -189,6 +193,7 @@ class Load:
             await self._ask("fresh", connection, self._get(turn))
         finally:
             await connection.close()
+        await asyncio.sleep(self._spec.fresh_pause_s)
 
     async def _keep(self, turn: int) -> None:
         connection = await self._open()

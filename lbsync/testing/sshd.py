@@ -75,6 +75,7 @@ class RunningSshd:
             "user": pwd.getpwuid(os.getuid()).pw_name,
             "key_file": str(self.key_file),
             "known_hosts": str(self.known_hosts),
+            "connect_timeout_s": 60.0,  # it is always there, however busy the machine is
         }
 
     def host_line(self, key: str) -> str:

@@ -17,6 +17,8 @@ from lbsync.cli.app import app
 from lbsync.lab.configfile import ConfigOptions
 from lbsync.lab.farm import LabFarm, LabSpec
 
+pytest.register_assert_rewrite("tests.cli.story")
+
 PASSWORD = "LBSYNC_WINRM_PASSWORD"
 
 

@@ -227,6 +227,38 @@ def test_a_plan_file_that_is_none(lbsync: Lbsync, tmp_path: Path) -> None:
     assert "env:PW" in lbsync("apply", "plan.json").err
 
 
+@pytest.mark.parametrize("words", ["um", "smtp,federation", ""])
+def test_a_service_that_gets_no_certificate(lbsync: Lbsync, words: str) -> None:
+    """Those that may be named are listed before anything is opened."""
+    told = lbsync("rotate", "--also", words)
+    assert told.code == ExitCode.ERROR
+    assert "--also takes smtp, imap and pop" in " ".join(told.err.split())
+    assert "nothing was changed" in told.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rotate", "--keep-going", "--maintenance"),
+        ("rotate", "--keep-going", "--confirm-within", "10m"),
+        ("watch", "--monitor", "--json"),
+    ],
+)
+def test_options_that_contradict_each_other(lbsync: Lbsync, words: tuple[str, ...]) -> None:
+    """A wrong line; the program itself makes ExitCode.ERROR of typer's 2."""
+    told = lbsync(*words)
+    assert told.code
+    assert words[1] in told.err
+
+
+def test_a_monitor_is_told_in_one_line_what_kept_it_from_looking(lbsync: Lbsync) -> None:
+    """Without a configuration nobody knows anything: UNKNOWN, as the plugins' guidelines have it."""
+    told = lbsync("watch", "--monitor")
+    assert told.code == 3
+    assert told.out.startswith("LBSYNC UNKNOWN - ")
+    assert "there is no configuration file" in told.out
+
+
 @pytest.mark.parametrize(("text", "value"), [("90s", 90), ("10m", 600), ("2h", 7200), ("45", 45), (" 1 M ", 60)])
 def test_durations(text: str, value: float) -> None:
     """Seconds, minutes, hours."""

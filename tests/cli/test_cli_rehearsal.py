@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -16,6 +17,7 @@ from lbsync.cli.backstop import Backstop
 from lbsync.cli.command import Session
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.house import House
+from lbsync.cli.rehearsing import front_of
 from lbsync.config import load
 from lbsync.engine import Recorded
 from lbsync.lab.daemon import Lab
@@ -41,12 +43,19 @@ def spawn(folder: Path, *words: str, **more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def lost(folder: Path) -> list[Any]:
+    """What each canary of the reports below a folder counted, the first errors in their words."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob("reports/*.json")]
+    return [one["canary"] for report in reports for one in report["evidence"] if one["canary"]]
+
+
 @pytest.mark.parametrize(
     ("words", "front"),
     [
         ("--balancer haproxy", "a real HAProxy"),
         ("--balancer nginx --ssh", "a real NGINX over SSH"),
         ("--balancer nginx --proxy http", "a real NGINX"),
+        ("--balancer bigip", "a simulated BIG-IP"),
     ],
 )
 def test_the_demo_tells_the_whole_story(tmp_path: Path, require: Callable[[str], None], words: str, front: str) -> None:
@@ -62,7 +71,7 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, require: Callable[[str],
     places = [told.index(f"   {chapter}") for chapter in chapters]
     assert places == sorted(places)
     assert "seed 11" in told
-    assert told.count(" 0 failed") == 2
+    assert told.count(" 0 failed") == 2, lost(tmp_path)
     assert "every server is as it was before" in told
     report = Path(told.split("The report: ")[1].splitlines()[0])
     assert report.is_file()
@@ -146,6 +155,23 @@ def test_a_way_of_passing_on_is_nginxs(lbsync: Lbsync) -> None:
         told = lbsync("lab", what, "--proxy", "http")
         assert told.code == ExitCode.ATTENTION
         assert "--balancer nginx" in told.err
+
+
+def test_a_bigip_is_not_reached_over_ssh(lbsync: Lbsync) -> None:
+    """--ssh with a simulated BIG-IP is a mistake, told before anything is started."""
+    for what in ("up", "demo"):
+        told = lbsync("lab", what, "--balancer", "bigip", "--ssh")
+        assert told.code == ExitCode.ATTENTION
+        assert "REST interface" in told.err
+
+
+@pytest.mark.parametrize(("installed", "balancer"), [("/usr/sbin/haproxy", "haproxy"), (None, "bigip")])
+def test_what_stands_in_front_unless_told(
+    monkeypatch: pytest.MonkeyPatch, installed: str | None, balancer: str
+) -> None:
+    """HAProxy where it is installed, else the simulated BIG-IP, which needs nothing."""
+    monkeypatch.setattr("lbsync.testing.haproxy.haproxy_program", lambda: installed)
+    assert front_of(None, None, ssh=False).balancer == balancer
 
 
 @pytest.mark.parametrize(("answer", "code"), [("no", ExitCode.REFUSED), ("yes", ExitCode.OK)])

@@ -18,6 +18,7 @@ import typer
 from pydantic import BaseModel, SecretStr
 
 from lbsync.cli.command import Session, command
+from lbsync.cli.evidence import expected
 from lbsync.cli.house import Look, listeners
 from lbsync.cli.leaf import find_leaf
 from lbsync.cli.logs import LOG_NAME, details
@@ -26,7 +27,6 @@ from lbsync.cli.redact import HIDDEN, Redactor
 from lbsync.cli.screen import Screen
 from lbsync.cli.settings import prepared, with_secrets
 from lbsync.cli.signals import stopping
-from lbsync.cli.watching import expected
 from lbsync.config import BrokenConfig, load
 from lbsync.engine import Asked, Recorded, Retrying, WaitingForConfirmation
 from lbsync.errors import ConfigError, UnsafeChange

@@ -16,9 +16,8 @@ from lbsync.cli.exits import ExitCode
 from lbsync.lab.configfile import ConfigOptions
 from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
-from tests.cli.story import own_values, read_until, spawn
+from tests.cli.story import Lbsync, own_values, read_until, spawn
 
-Lbsync = Callable[..., Any]
 MODES = {"default": "offload", "ecp": "bridge"}
 
 

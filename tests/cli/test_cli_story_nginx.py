@@ -17,10 +17,9 @@ from lbsync.lab.configfile import ConfigOptions
 from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
 from lbsync.testing.nginx import RunningNginx
-from tests.cli.story import own_values, read_until, spawn
+from tests.cli.story import Lbsync, apply_twice_at_once, kill_and_carry_on, own_values, read_until, rewrite, spawn
 from tests.rollout.fronts import Kind, NginxFront
 
-Lbsync = Callable[..., Any]
 HTTP, STREAM = Kind("nginx", "http"), Kind("nginx", "stream")
 STREAM_OVER_SSH = replace(STREAM, ssh=True)
 # Through a stream clients keep their connections, the canary's too, so that a drain ends in cutting them.
@@ -70,13 +69,6 @@ def everything(lab: Lab, kind: Kind = HTTP) -> tuple[object, ...]:
     """What a way back must bring back: the servers' own values, NGINX's files byte for byte, and what it runs of ours."""
     front = NginxFront(nginx_of(lab), kind, None)
     return own_values(lab), front.files(), front.live()
-
-
-def rewrite(lab: Lab, old: str, new: str) -> None:
-    """Change the configuration of lbsync."""
-    text = lab.config.read_text(encoding="utf-8")
-    assert old in text
-    lab.config.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def edit(lab: Lab, old: str, new: str) -> None:
@@ -196,24 +188,7 @@ def test_a_wrong_host_key_is_refused(bring_up: Callable[..., Lab], lbsync: Lbsyn
 def test_two_applies_at_once(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """The second is refused, by the lock on this host and by the marker on NGINX from any other; the first goes on."""
     before = everything(lab)
-    first = spawn(lab, tmp_path / "state", "apply", "--yes", "--no-canary", "--confirm-within", "5m")
-    try:
-        read_until(first, "leave the run marker")
-        told = lbsync("apply", "--yes", "--no-canary")
-        assert told.code == ExitCode.ERROR
-        assert "another run is under way" in told.err
-        told = lbsync("apply", "--yes", "--no-canary", "--state", tmp_path / "elsewhere")
-        assert told.code == ExitCode.REFUSED
-        assert "A run is at work here or was left unfinished" in told.err
-        read_until(first, "lbsync confirm")
-        assert lbsync("confirm").code == ExitCode.OK
-        rest = first.communicate(timeout=60)[0]
-        assert first.returncode == ExitCode.OK, rest
-    finally:
-        first.kill()
-        first.communicate()
-    assert lbsync("plan").code == ExitCode.OK
-    assert lbsync("rollback", "--no-canary").code == ExitCode.OK
+    apply_twice_at_once(lab, lbsync, tmp_path)
     assert everything(lab) == before
 
 
@@ -305,16 +280,5 @@ def test_a_way_back_that_others_files_hinder_is_finished_later(lab: Lab, lbsync:
 def test_a_killed_apply_is_carried_on(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """The process died half-way: nothing else may begin, resume does the rest, and all of it can be taken back."""
     before = everything(lab)
-    process = spawn(lab, tmp_path / "state", "apply", "--yes", "--no-canary")
-    try:
-        read_until(process, "reload NGINX, prove it (")
-    finally:
-        process.kill()
-        process.communicate()
-    assert lbsync("apply", "--yes").code == ExitCode.REFUSED
-    resumed = lbsync("resume")
-    assert resumed.code == ExitCode.OK, resumed.err
-    assert lbsync("plan").code == ExitCode.OK
-    assert lbsync("verify").code == ExitCode.OK
-    assert lbsync("rollback", "--no-canary").code == ExitCode.OK
+    kill_and_carry_on(lab, lbsync, tmp_path, "reload NGINX, prove it (")
     assert everything(lab) == before

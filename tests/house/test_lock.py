@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+
+_SOURCES = ("f5-icontrol-rest", "f5-sdk")
+"""What is published as sources only; every other package is a wheel."""
 
 
 @pytest.mark.parametrize("name", ["dev.txt", "uv.txt"])
@@ -48,3 +52,25 @@ def test_every_dependency_is_locked(root: Path) -> None:
     )
     names = {re.split(r"[\[<>=!~; ]", line)[0].lower().replace("_", "-") for line in wanted}
     assert not names - locked
+
+
+def test_wheels_only_but_for_two(root: Path) -> None:
+    """Set-up and lock accept what matches a hash, wheels, and the sources of two packages, built without fetching."""
+    said = subprocess.run(
+        ["bash", "-euc", '. tools/accepted.sh; printf "%s\\n" "${accepted[@]}"'],
+        cwd=root, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    two = [word for name in _SOURCES for word in ("--no-binary", name, "--no-build-isolation-package", name)]
+    assert said == ["--require-hashes", "--only-binary", ":all:", *two]
+    for script in ("setup.sh", "lock.sh"):
+        text = (root / "tools" / script).read_text(encoding="utf-8")
+        assert '"${accepted[@]}"' in text
+        assert "--no-binary" not in text
+
+
+@pytest.mark.parametrize("name", _SOURCES)
+def test_sources_are_one_file_each(root: Path, name: str) -> None:
+    """Of the two there is one hash: that of the one file there is, the sources."""
+    text = (root / "requirements" / "dev.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    (line,) = [line for line in text.splitlines() if line.startswith(f"{name}==")]
+    assert line.count("--hash=") == 1

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 _HEAVY = (
-    "asn1crypto", "crossplane", "cryptography", "hvac", "jinja2", "keyring", "paramiko", "requests", "spnego", "sqlite3",
-    "stamina", "structlog", "tomlkit", "urllib3", "winrm", "lbsync.lab", "lbsync.exchange", "lbsync_haproxy",
-    "lbsync_nginx", "tomllib",
+    "asn1crypto", "crossplane", "cryptography", "f5", "hvac", "icontrol", "jinja2", "keyring", "paramiko", "requests",
+    "spnego", "sqlite3", "stamina", "structlog", "tomlkit", "urllib3", "winrm", "lbsync.lab", "lbsync.exchange",
+    "lbsync_f5", "lbsync_haproxy", "lbsync_nginx", "tomllib",
 )  # fmt: skip
 _PROGRAM = """
 import json, sys

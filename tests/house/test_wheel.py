@@ -28,7 +28,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> frozenset[str
 def test_top_level_names_are_ours(wheel: frozenset[str]) -> None:
     """Nothing generic (tests, providers, tools) lands in site-packages."""
     tops = {name.split("/")[0] for name in wheel}
-    ours = {"lbsync", "lbsync_certs", "lbsync_haproxy", "lbsync_nginx"}
+    ours = {"lbsync", "lbsync_certs", "lbsync_f5", "lbsync_haproxy", "lbsync_nginx"}
     assert {top for top in tops if not top.endswith(".dist-info")} == ours
 
 

@@ -14,6 +14,7 @@ from socket import AF_UNIX, socket
 from typing import Any
 
 import pytest
+import requests
 
 from lbsync.errors import LbsyncError
 from lbsync.lab.balancer import Kind, NoBalancer
@@ -86,6 +87,28 @@ def test_nginx_by_requests(tmp_path: Path, require: Callable[[str], None]) -> No
         assert "mrsproxy_host" not in settings
         assert "stream" not in lab.balancer.main.read_text(encoding="utf-8")
         assert not covers(lab.farm.leaf.info, MRSPROXY_HOST)
+
+
+def test_with_a_simulated_bigip(tmp_path: Path) -> None:
+    """It needs nothing installed; its REST interface answers whom it knows, and it ends with the lab, its password too."""
+    nothing = requests.Session()
+    with nothing, Lab(QUIET, tmp_path / "lab", balancer="bigip") as lab:
+        assert lab.processes == ()
+        assert (lab.haproxy, lab.balancer.pid if lab.balancer else 0) == (None, None)
+        written = entry(lab)
+        assert written["provider"] == "bigip"
+        settings = written["settings"]
+        password = Path(settings["password"].removeprefix("file:"))
+        assert stat.S_IMODE(password.stat().st_mode) == 0o600
+        url = f"https://{settings['hosts'][0]}:{settings['port']}/mgmt/tm/sys/version"
+        assert nothing.get(url, verify=settings["ca_file"], timeout=10).status_code == 401
+        assert covers(lab.farm.leaf.info, settings["mrsproxy_host"])
+        assert (
+            settings["mrsproxy_host"] not in tomllib.loads(lab.config.read_text(encoding="utf-8"))["publish"]["hosts"]
+        )
+    assert not password.exists()
+    with closing(socket()) as connection:
+        assert connection.connect_ex((settings["hosts"][0], settings["port"])) != 0
 
 
 @pytest.mark.parametrize("balancer", ["haproxy", "nginx"])

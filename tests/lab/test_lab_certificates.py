@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from lbsync.lab.farm import LabFarm, LabServer
-from lbsync.lab.store import to_pfx
+from lbsync.lab.store import StoredEntry, to_pfx
+from lbsync.testing.ca import TestCA
+from lbsync_certs.bundle import assemble
 
 Lab = Callable[..., LabFarm]
 Remote = Callable[..., Any]
 Inner = Callable[[LabFarm, LabServer], dict[str, object]]
 
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303  .NET 4.5 knows no other
+
+
+def _der(certificate: x509.Certificate) -> str:
+    return base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
 
 
 def _b64(number: int, size: int) -> str:
@@ -168,3 +176,92 @@ def test_a_request_waits_for_its_certificate(lab: Lab, remote: Remote, inner: In
     assert "PrivateKeyMissing" in client.error("enable-certificate", enable)["message"]
     wrong = params | {"friendly_name": "y", "key_size": "big"}
     assert client.error("new-certificate-request", wrong)["category"] == "InvalidData"
+
+
+def test_an_answer_takes_the_place_of_its_request(lab: Lab, remote: Remote, inner: Inner) -> None:
+    """The answer for a pending key is imported with that key; what matches none is not; its chain is served and exported."""
+    farm = lab()
+    server = farm.servers["EX01"]
+    client, exchange = remote(farm, server), inner(farm, server)
+    where = {"exchange": exchange, "server": "EX01"}
+    asked = {
+        "subject": "CN=mail.contoso.test",
+        "domains": ["mail.contoso.test"],
+        "key_size": 2048,
+        "friendly_name": "x",
+    }
+    pending = client.result("new-certificate-request", where | asked)["thumbprint"]
+    waiting = server.state.store.entries[pending].bundle.key
+    assert isinstance(waiting, rsa.RSAPrivateKey)
+    answer, stranger = farm.ca.issue(["mail.contoso.test"], private_key=waiting), farm.ca.issue(["mail.contoso.test"])
+    leaf = {"leaf": _der(answer.leaf), "intermediates": [_der(above) for above in answer.chain]}
+    look = {"thumbprint": answer.thumbprint}
+
+    refused = client.result("complete-certificate-request", where | {"leaf": _der(stranger.leaf), "intermediates": []})
+    assert refused == {"thumbprint": stranger.thumbprint, "outcome": "no_request"}
+    before = client.result("certificate-requests", look)
+    assert (before["present"], [one["thumbprint"] for one in before["requests"]]) == (False, [pending])
+    done = client.result("complete-certificate-request", where | leaf)
+    assert done == {"thumbprint": answer.thumbprint, "outcome": "completed"}
+    assert client.result("complete-certificate-request", where | leaf)["outcome"] == "already"
+    assert client.result("certificate-requests", look) == {"present": True, "requests": []}
+    assert server.state.store.entries[answer.thumbprint].bundle == answer
+    client.result("enable-certificate", where | look)
+    assert server.state.iis.bound == answer.thumbprint
+
+
+def test_an_answer_that_ended_and_one_that_is_none(lab: Lab, remote: Remote, inner: Inner) -> None:
+    """Exchange takes an expired certificate and shows it as DateInvalid; bytes that are no certificate are an error."""
+    farm = lab(keeps_requests=True)
+    server = farm.servers["EX01"]
+    client, exchange = remote(farm, server), inner(farm, server)
+    where = {"exchange": exchange, "server": "EX01", "intermediates": []}
+    asked = {
+        "subject": "CN=mail.contoso.test",
+        "domains": ["mail.contoso.test"],
+        "key_size": 2048,
+        "friendly_name": "x",
+    }
+    pending = client.result("new-certificate-request", where | asked)["thumbprint"]
+    waiting = server.state.store.entries[pending].bundle.key
+    assert isinstance(waiting, rsa.RSAPrivateKey)
+    old = farm.ca.issue(["mail.contoso.test"], private_key=waiting, not_before=datetime(2020, 1, 1, tzinfo=UTC))
+    assert client.result("complete-certificate-request", where | {"leaf": _der(old.leaf)})["outcome"] == "completed"
+    assert server.state.store.entries[old.thumbprint].status == "DateInvalid"
+    assert server.state.store.entries[pending].pending, "a knob: the request stays"
+    assert client.error("complete-certificate-request", where | {"leaf": "MAA="})["category"] == "InvalidOperation"
+    wrong = where | {"leaf": _der(old.leaf), "intermediates": ["?"]}
+    assert client.error("complete-certificate-request", wrong)["category"] == "InvalidData"
+
+
+def test_a_cmdlet_pointed_at_another_server_is_found_out(lab: Lab, remote: Remote, inner: Inner) -> None:
+    """Import-ExchangeCertificate works on -Server: where that is another machine the key is not here, which is told."""
+    farm = lab(servers=2)
+    server = farm.servers["EX01"]
+    client, exchange = remote(farm, server), inner(farm, server)
+    asked = {
+        "subject": "CN=mail.contoso.test",
+        "domains": ["mail.contoso.test"],
+        "key_size": 2048,
+        "friendly_name": "x",
+    }
+    here = {"exchange": exchange, "server": "EX01"}
+    pending = client.result("new-certificate-request", here | asked)["thumbprint"]
+    waiting = server.state.store.entries[pending].bundle.key
+    assert isinstance(waiting, rsa.RSAPrivateKey)
+    answer = farm.ca.issue(["mail.contoso.test"], private_key=waiting)
+    there = here | {"server": "EX02", "leaf": _der(answer.leaf), "intermediates": []}
+    assert client.result("complete-certificate-request", there)["outcome"] == "no_key"
+
+
+def test_an_intermediate_of_another_key_is_none(lab: Lab) -> None:
+    """A store that holds last year's intermediate of the same name still takes the certificate, without a chain."""
+    store = lab().servers["EX01"].state.store
+    old, new = TestCA.new(), TestCA.new()
+    store.add_authorities([old.issuer.certificate])
+    leaf = new.issue(["mail.contoso.test"], key="ec256")
+    alone = assemble(leaf.key, [leaf.leaf])
+    store.add(StoredEntry(alone))
+    assert store.entries[leaf.thumbprint].bundle.chain == ()
+    store.add_authorities([new.issuer.certificate])
+    assert store.entries[leaf.thumbprint].bundle == leaf

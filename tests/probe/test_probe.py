@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +80,8 @@ class Scene:
 
     def blind(self, ca: TestCA, host: str | None = None) -> Prober:
         """A prober of the same farm behind a balancer that sees no path, MRSProxy on a name of its own or not."""
-        listener = self.prober.listeners[0].model_copy(update={"filters_paths": False, "mrsproxy_host": host})
+        blind = {"filters_paths": False, "per_path_modes": False, "mrsproxy_host": host}
+        listener = self.prober.listeners[0].model_copy(update=blind)
         return Prober([listener], HOSTS, ca.root_pem.decode(), ALL_SERVICES, handshakes=2, timeout_s=5)
 
     def lights(self) -> dict[str, Light]:
@@ -134,6 +137,9 @@ def test_serving_asks_every_host_several_times(scene: Scene) -> None:
     result = scene.ask("serving", leaf=scene.ours.fingerprint)
     assert result.passed
     assert result.detail.count("all 3 handshakes") == 2
+    pause, deadline = threading.Event(), time.monotonic() + 20
+    while scene.secure.seen.connections < 6 and time.monotonic() < deadline:
+        pause.wait(0.02)  # a client has its greeting before the server has counted it
     assert scene.secure.seen.connections == 6
     assert scene.ask("serving", leaf=None).passed
 
@@ -199,6 +205,30 @@ def test_one_thing_wrong_is_one_light(scene: Scene, path: str, reply: Reply, sub
     """What is wrong is found, and nothing else."""
     scene.farm.special[path] = reply
     assert scene.lights() == {subject: light}
+
+
+@pytest.mark.parametrize(
+    ("reply", "lights"),
+    [
+        (DROP, {}),
+        (Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf"), {"not published": Light.RED}),
+        (Reply(raw=b"SSH-2.0-OpenSSH\r\n"), {"not published": Light.RED}),
+        (Reply(gate=threading.Event()), {"not published": Light.RED}),
+    ],
+    ids=["closed", "half an answer", "no HTTP", "silence"],
+)
+def test_only_a_connection_that_is_closed_is_a_refusal(
+    scene: Scene, ca: TestCA, reply: Reply, lights: dict[str, Light]
+) -> None:
+    """Where a balancer resets what it does not publish: anything else may be a server, or nobody."""
+    listener = scene.prober.listeners[0].model_copy(update={"answers_unknown": False})
+    prober = Prober([listener], HOSTS, ca.root_pem.decode(), ALL_SERVICES, handshakes=2, timeout_s=1)
+    scene.farm.special["/PowerShell/"] = reply
+    try:
+        assert replace(scene, prober=prober).lights() == lights
+    finally:
+        if reply.gate is not None:
+            reply.gate.set()
 
 
 def test_plain_http_that_serves_pages_is_found(scene: Scene) -> None:

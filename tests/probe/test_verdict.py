@@ -253,7 +253,7 @@ def test_when_mrsproxy_is_asked(
 ) -> None:
     """Always, save where it is off and its path would go to port 80 with everything else."""
     expected = Expected(leaf=None, modes=modes, mrsproxy_enabled=enabled)
-    assert expected.asks_mrsproxy(filters_paths=filters_paths, mrsproxy_host=host) is asked
+    assert expected.asks_mrsproxy(per_path_modes=filters_paths, mrsproxy_host=host) is asked
 
 
 PLAIN = answer(302, location="http://mail.contoso.test/owa/auth/logon.aspx")

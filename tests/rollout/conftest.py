@@ -1,4 +1,4 @@
-"""One rehearsal per balancer and test process, and a new one where a test left it otherwise than it was."""
+"""One rehearsal per balancer, module and test process, and a new one where a test left it otherwise than it was."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Stage:
         self._open.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[[Kind], Stage]]:
     """Where rehearsals happen: one stage for each balancer."""
     with ExitStack() as ends:

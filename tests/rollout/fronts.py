@@ -1,7 +1,7 @@
-"""The real balancers that a rehearsal may stand behind: how each is started, told to lbsync, and compared.
+"""The balancers that a rehearsal may stand behind: how each is started, told to lbsync, and compared.
 
-Rule of this file: it starts and looks; a snapshot compares the places lbsync owns byte for byte, and what runs by what the
-process itself says.
+Rule of this file: it starts and looks; a snapshot compares the places lbsync owns byte for byte (a BIG-IP's: object by object),
+and what runs by what the balancer itself says.
 """
 
 from __future__ import annotations
@@ -17,21 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lbsync.kit.waiting import wait_for
 from lbsync.lab.nginx import MRSPROXY_HOST
 from lbsync.testing.haproxy import RunningHaproxy
 from lbsync.testing.nginx import RunningNginx
 from lbsync.testing.sshd import RunningSshd
+from tests.balancers.simulated import SimulatedBigIp, objects_of
 
 _OFFLOADED = ("owa", "activesync", "outlook_anywhere")
 _SAYS = "lbsync "
 _STATUS_S = 10.0
+_TRANSACTION_S = 10.0
+"""A device drops a transaction after two minutes; none of ours takes a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Which balancer, how NGINX passes on, and whether its host is reached over SSH."""
+    """Which balancer, how it passes on, and whether its host is reached over SSH.
 
-    product: Literal["haproxy", "nginx"] = "haproxy"
+    A BIG-IP in ``stream`` keeps clients' connections to servers apart, in ``http`` each request goes its own way.
+    """
+
+    product: Literal["haproxy", "nginx", "bigip"] = "haproxy"
     proxy: Literal["http", "stream"] = "http"
     ssh: bool = False
     variable: bool = False
@@ -40,6 +47,8 @@ class Kind:
     @property
     def programs(self) -> tuple[str, ...]:
         """What must be on the machine."""
+        if self.product == "bigip":
+            return ()
         return (self.product, "sshd") if self.ssh else (self.product,)
 
     @property
@@ -61,7 +70,7 @@ class Kind:
             "variable": self.variable,
             "ssh": self.ssh,
         }
-        words = [word for word, is_so in told.items() if is_so and self.product == "nginx"]
+        words = [word for word, is_so in told.items() if is_so and self.product != "haproxy"]
         return "-".join([self.product, *words])
 
 
@@ -69,6 +78,8 @@ HAPROXY = Kind()
 NGINX_HTTP = Kind("nginx", "http")
 NGINX_STREAM = Kind("nginx", "stream")
 NGINX_VARIABLE = Kind("nginx", "http", variable=True)
+BIGIP_CONNECTIONS = Kind("bigip", "stream")
+BIGIP_REQUESTS = Kind("bigip", "http")
 OVER_SSH = (Kind("nginx", "http", ssh=True), Kind("nginx", "stream", ssh=True))
 
 
@@ -80,7 +91,7 @@ class Front(ABC):
     """
 
     def __init__(
-        self, product: str, running: RunningHaproxy | RunningNginx, places: tuple[Path, ...], log: Path
+        self, product: str, running: RunningHaproxy | RunningNginx | SimulatedBigIp, places: tuple[Path, ...], log: Path
     ) -> None:
         self.running = running
         self.places = places
@@ -96,6 +107,11 @@ class Front(ABC):
     @abstractmethod
     def settings(self) -> dict[str, object]:
         """``[balancers.settings]``."""
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """By name, what it is told that nobody else may see."""
+        return {}
 
     @abstractmethod
     def live(self) -> dict[str, str] | None:
@@ -185,12 +201,54 @@ class NginxFront(Front):
             return ""
 
 
+class BigIpFront(Front):
+    """BIG-IP: every object that runs and every object that is saved; states that an operator set."""
+
+    def __init__(self, bigip: SimulatedBigIp, kind: Kind) -> None:
+        super().__init__("bigip", bigip, (), bigip.device.directory)
+        self.device = bigip.device
+        self.device.rest.transactions.timeout_s = _TRANSACTION_S
+        self._bigip = bigip
+        self._kind = kind
+        self._password = bigip.owned / "password"
+        self._password.touch(mode=0o600)
+        self._password.write_text(bigip.device.password, encoding="utf-8")
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """See Front."""
+        found: dict[str, object] = {**self._bigip.settings, "password": f"file:{self._password}"}
+        if self._kind.proxy == "http":
+            return found | {"ntlm": "unused"}
+        apart = {"mrsproxy_address": self._bigip.address, "mrsproxy_port": self._bigip.mrsproxy_port}
+        return found | {"mrsproxy_host": MRSPROXY_HOST, **apart}
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """See Front."""
+        return {"BIG-IP password": self.device.password}
+
+    def files(self) -> dict[str, str]:
+        """See Front. Objects instead of files. A transaction that a killed command left open is over after its time."""
+        wait_for(lambda: not self.device.open_transactions, _TRANSACTION_S + 1)
+        return objects_of(self.device)
+
+    def live(self) -> dict[str, str] | None:
+        """See Front. What runs stands among the objects already."""
+        return None
+
+
 @contextmanager
 def stand(kind: Kind, folder: Path) -> Generator[Front]:
     """Start a balancer below ``folder``, whose path must be short for HAProxy's sockets."""
     if kind.product == "haproxy":
         with RunningHaproxy(folder) as haproxy:
             yield HaproxyFront(haproxy)
+        return
+    if kind.product == "bigip":
+        bigip = SimulatedBigIp(folder / "bigip")
+        with bigip.device:
+            yield BigIpFront(bigip, kind)
         return
     with RunningNginx(folder / "nginx", stream=kind.proxy == "stream") as nginx:
         if not kind.ssh:

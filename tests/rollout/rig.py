@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -145,3 +146,13 @@ def events(state: Path) -> int:
             return int(db.execute("SELECT count(*) FROM events").fetchone()[0])
     except sqlite3.OperationalError:  # busy, or its table is not made yet
         return 0
+
+
+def kill_at(process: subprocess.Popen[str], state: Path, goal: int, delay_s: float) -> None:
+    """Kill once the ledger holds ``goal`` events and ``delay_s`` more has passed, unless it ended before."""
+    pause = threading.Event()
+    while process.poll() is None and events(state) < goal:
+        pause.wait(0.01)
+    pause.wait(delay_s)
+    process.kill()
+    process.communicate()

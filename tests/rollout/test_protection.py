@@ -8,26 +8,16 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
-import requests
-from requests.adapters import HTTPAdapter
-from requests_ntlm import HttpNtlmAuth
 
 from lbsync.lab.farm import LabFarm
 from lbsync.lab.spec import LabSpec
 from lbsync_certs.pfx import write_pfx
+from tests.rollout import outlook
 from tests.rollout.fronts import HAPROXY, stand
+from tests.rollout.outlook import HOST
 from tests.rollout.rig import Rehearsal, write_config
 
-HOST = "mail.contoso.test"
 BRIDGED = {"default": "bridge"}
-
-
-class ToAddress(HTTPAdapter):
-    """HTTPS to an address, verified for the published name."""
-
-    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
-        """As the base class has it, with the name to verify."""
-        super().init_poolmanager(*args, server_hostname=HOST, assert_hostname=HOST, **kwargs)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -45,14 +35,8 @@ def protected(require: Callable[[str], None]) -> Generator[Rehearsal]:
 
 def ask(rehearsal: Rehearsal, path: str) -> int:
     """Log on with NTLM through HAProxy, as Outlook does; the last status."""
-    haproxy, farm = rehearsal.balancer.running, rehearsal.farm
-    with requests.Session() as session:
-        session.trust_env = False
-        session.verify = str(farm.directory / "ca.pem")
-        session.mount("https://", ToAddress())
-        session.auth = HttpNtlmAuth(*farm.mailbox)
-        url = f"https://{haproxy.address}:{haproxy.https_port}{path}"
-        return session.get(url, headers={"Host": HOST}, timeout=30).status_code
+    with outlook.session_of(rehearsal) as session:
+        return outlook.ask(rehearsal, session, path)
 
 
 def test_bridged_services_keep_channel_bindings(protected: Rehearsal, tmp_path: Path) -> None:

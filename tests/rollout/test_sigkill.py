@@ -1,41 +1,39 @@
 """The real command, killed: SIGKILL at a seeded moment of an apply or a rollback, then carried on or taken back.
 
-``make test`` kills thirty times through HAProxy and some times through each NGINX, ``make soak`` five hundred times, evenly
-(LBSYNC_KILLS; LBSYNC_SEED moves the seeds).
+``make test`` kills ten times through HAProxy and some times through each NGINX and BIG-IP, ``make soak`` five
+hundred times, evenly (LBSYNC_KILLS; LBSYNC_SEED moves the seeds).
 """
 
 from __future__ import annotations
 
 import os
 import random
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.rollout.fronts import HAPROXY, NGINX_HTTP, NGINX_STREAM, OVER_SSH, Kind
-from tests.rollout.rig import Reference, Rehearsal, events
+from tests.rollout.fronts import (
+    BIGIP_CONNECTIONS,
+    BIGIP_REQUESTS,
+    HAPROXY,
+    NGINX_HTTP,
+    NGINX_STREAM,
+    OVER_SSH,
+    Kind,
+)  # fmt: skip
+from tests.rollout.rig import Reference, Rehearsal, events, kill_at
 
 _KILLS = int(os.environ.get("LBSYNC_KILLS") or 0)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
-_HAPROXY_KILLS = 30
-_NGINX_KILLS = {NGINX_HTTP: 3, NGINX_STREAM: 3, **dict.fromkeys(OVER_SSH, 2)}
-"""Over SSH everything takes longer."""
+_HAPROXY_KILLS = 8
+_OTHER_KILLS = {
+    NGINX_HTTP: 1, NGINX_STREAM: 1, OVER_SSH[0]: 0, OVER_SSH[1]: 1, BIGIP_CONNECTIONS: 1, BIGIP_REQUESTS: 1,
+}  # fmt: skip
+"""Over SSH everything takes longer: one of them only where more is asked for."""
 _DONE, _TAKEN_BACK = 0, 5
 _MOST_DELAY_S = 0.06
 """A little later than the event waited for: between two of them, or in the middle of an effect."""
-
-
-def _kill_at(process: subprocess.Popen[str], state: Path, goal: int, delay_s: float) -> None:
-    """Kill once the ledger holds ``goal`` events and ``delay_s`` more has passed, unless it ended before."""
-    pause = threading.Event()
-    while process.poll() is None and events(state) < goal:
-        pause.wait(0.003)
-    pause.wait(delay_s)
-    process.kill()
-    process.communicate()
 
 
 def _planned() -> Iterator[tuple[Kind, range]]:
@@ -44,13 +42,14 @@ def _planned() -> Iterator[tuple[Kind, range]]:
     A rehearsal and its undisturbed run are made once per balancer and test process, so that a few kills share a test.
     """
     if _KILLS:
-        kinds = (HAPROXY, *_NGINX_KILLS)
+        kinds = (HAPROXY, *_OTHER_KILLS)
         for number in range(_KILLS):
             seed = _FIRST_SEED + number
             yield kinds[number % len(kinds)], range(seed, seed + 1)
         return
-    for kind, kills in _NGINX_KILLS.items():
-        yield kind, range(_FIRST_SEED, _FIRST_SEED + kills)
+    for kind, kills in _OTHER_KILLS.items():
+        if kills:
+            yield kind, range(_FIRST_SEED, _FIRST_SEED + kills)
     for seed in range(_FIRST_SEED, _FIRST_SEED + _HAPROXY_KILLS):
         yield HAPROXY, range(seed, seed + 1)
 
@@ -80,12 +79,12 @@ def _kill_and_recover(dice: random.Random, rehearsal: Rehearsal, reference: Refe
         code, said = rehearsal.run(state, "apply", "--yes", "--quiet", "--no-canary")
         assert code == _DONE, said
     goal = events(state) + dice.randint(0, span - 1)
-    _kill_at(rehearsal.start(state, *victim, "--quiet"), state, goal, dice.uniform(0, _MOST_DELAY_S))
+    kill_at(rehearsal.start(state, *victim, "--quiet"), state, goal, dice.uniform(0, _MOST_DELAY_S))
 
     if dice.random() < 0.3 and events(state):
         again = dice.choice((["resume"], ["rollback", "--no-canary"]))
         goal = events(state) + dice.randint(1, 20)
-        _kill_at(rehearsal.start(state, *again, "--quiet"), state, goal, dice.uniform(0, _MOST_DELAY_S))
+        kill_at(rehearsal.start(state, *again, "--quiet"), state, goal, dice.uniform(0, _MOST_DELAY_S))
 
     if events(state) == 0:
         assert rehearsal.snapshot() == reference.before, "killed before anything was written down, and yet changed"

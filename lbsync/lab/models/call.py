@@ -37,10 +37,11 @@ class Call:
 
     def binary(self, name: str) -> bytes:
         """A parameter that is base64."""
-        try:
-            return base64.b64decode(self.text(name), validate=True)
-        except binascii.Error as problem:
-            raise ScriptError.unconvertible(name) from problem
+        return _decoded(self.text(name), name)
+
+    def binaries(self, name: str) -> list[bytes]:
+        """A parameter that is a list of base64; absent is empty."""
+        return [_decoded(text, name) for text in self.texts(name)]
 
     def texts(self, name: str) -> list[str]:
         """A parameter that is a list of text; absent is empty."""
@@ -103,6 +104,13 @@ def _not_opened(host: str, code: str, text: str) -> ScriptError:
         category="OpenError",
         target="System.Manageme....RemoteRunspace",
     )
+
+
+def _decoded(text: str, name: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as problem:
+        raise ScriptError.unconvertible(name) from problem
 
 
 def as_list(value: object, name: str) -> list[object]:

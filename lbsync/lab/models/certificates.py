@@ -1,4 +1,4 @@
-"""The scripts that move certificates: export, import, enable, and a new request.
+"""The scripts that move certificates: export, import and enable.
 
 Error texts are those Exchange is known to give; a key leaves the store only inside a PFX whose random password is wrapped
 for the caller's RSA key.
@@ -9,14 +9,11 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from datetime import UTC, datetime, timedelta
+from functools import cache
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
-from cryptography.x509.oid import NameOID
 
 from lbsync.lab.errors import ScriptError
 from lbsync.lab.models.call import Call, Result, b64
@@ -24,7 +21,7 @@ from lbsync.lab.models.exchange import need
 from lbsync.lab.models.local import bindings
 from lbsync.lab.state import ServerState
 from lbsync.lab.store import StoredEntry, to_pfx
-from lbsync_certs import Bundle
+from lbsync_certs import Bundle, Thumbprint
 from lbsync_certs.bundle import assemble
 
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303  .NET 4.5 knows no other
@@ -39,11 +36,11 @@ def export_certificate(call: Call) -> Result:
     server = call.named_server()
     entry = server.store.find(call.text("thumbprint"))
     if entry is None:
-        raise _refused(server, f"The certificate with thumbprint {call.text('thumbprint')} was not found.", "Export")
+        raise refused(server, f"The certificate with thumbprint {call.text('thumbprint')} was not found.", "Export")
     if entry.pending:
         return {"pfx": b64(entry.request), "key": wrapped}
     if not entry.exportable:
-        raise _refused(
+        raise refused(
             server,
             "The private key couldn't be exported as PKCS-12. It either couldn't be accessed or isn't exportable.",
             "Export",
@@ -75,6 +72,12 @@ def _wrapped_password(call: Call) -> tuple[bytes, str]:
     return password, b64(numbers.public_key().encrypt(password, _OAEP))
 
 
+@cache
+def _spare_key() -> rsa.RSAPrivateKey:
+    """For every container: to make one takes longer than all the rest of an import."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=3072)
+
+
 def wrap_key(call: Call) -> Result:
     """A key pair in a machine key container named by the client; an existing container gives its key again."""
     name = call.text("container")
@@ -82,8 +85,7 @@ def wrap_key(call: Call) -> Result:
         raise ScriptError.thrown("the container is named lbsync-<uuid>")
     key = call.server.containers.get(name)
     if key is None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
-        call.server.containers[name] = key
+        key = call.server.containers[name] = _spare_key()
     numbers = key.public_key().public_numbers()
     return {"modulus": b64(numbers.n.to_bytes(384, "big")), "exponent": b64(numbers.e.to_bytes(3, "big"))}
 
@@ -106,7 +108,7 @@ def import_certificate(call: Call) -> Result:
         server = call.named_server()
         bundle = _open(server, call.binary("pfx"), password)
         if server.store.find(bundle.info.thumbprint) is not None:
-            raise _refused(
+            raise refused(
                 server,
                 f"Cannot import certificate. A certificate with the thumbprint {bundle.info.thumbprint} already exists.",
                 "Import",
@@ -123,93 +125,50 @@ def _open(server: ServerState, pfx: bytes, password: bytes) -> Bundle:
     try:
         content = load_pkcs12(pfx, password)
     except ValueError as problem:
-        raise _refused(
+        raise refused(
             server, "The source data cannot be imported or the wrong password was specified.", "Import"
         ) from problem
     if content.key is None or content.cert is None:
-        raise _refused(server, "The source data cannot be imported or the wrong password was specified.", "Import")
+        raise refused(server, "The source data cannot be imported or the wrong password was specified.", "Import")
     others = [extra.certificate for extra in content.additional_certs]
     return assemble(content.key, [content.cert.certificate, *others])
 
 
 def enable_certificate(call: Call) -> Result:
-    """Enable-ExchangeCertificate -Services IIS -DoNotRequireSsl -Force: the binding changes, sslFlags do not."""
+    """Enable-ExchangeCertificate -DoNotRequireSsl -Force for IIS, then for others: bindings change, sslFlags do not."""
+    also = [(str(one.get("service")), str(one.get("thumbprint"))) for one in call.records("also")]
+    for service, _ in also:
+        if service not in {"SMTP", "IMAP", "POP"}:
+            raise ScriptError.thrown(f"refused: {service} is given no certificate here")
     need(call.open_exchange("Enable-ExchangeCertificate"))
     server = call.named_server()
-    thumbprint = call.text("thumbprint")
+    server.bind(_usable(server, call.text("thumbprint")))
+    with call.farm.changes.lock:
+        for service, thumbprint in also:
+            server.store.enable(_usable(server, thumbprint), service)
+            if service == "SMTP":  # -Force says yes to the question
+                call.farm.directory.names.transport[server.name] = Thumbprint(thumbprint.upper())
+        restarted = server.mail.restart([service for service, _ in also], server.store)
+        call.farm.changes.announce()
+    return {"bindings": bindings(call.server.iis), "restarted": restarted}
+
+
+def _usable(server: ServerState, thumbprint: str) -> Thumbprint:
+    """The thumbprint of a stored certificate with its key. Raises ScriptError."""
     entry = server.store.find(thumbprint)
     if entry is None:
-        raise _refused(server, f"The certificate with thumbprint {thumbprint} was not found.", "Enable")
+        raise refused(server, f"The certificate with thumbprint {thumbprint} was not found.", "Enable")
     if entry.pending:
-        raise _refused(
+        raise refused(
             server,
             f"The certificate with thumbprint {thumbprint} was found but is not valid for use with Exchange Server "
             "(reason: PrivateKeyMissing).",
             "Enable",
         )
-    server.bind(entry.bundle.info.thumbprint)
-    return {"bindings": bindings(call.server.iis)}
+    return entry.bundle.info.thumbprint
 
 
-def new_certificate_request(call: Call) -> Result:
-    """New-ExchangeCertificate -GenerateRequest; the pending request of that friendly name is found again."""
-    need(call.open_exchange("New-ExchangeCertificate", "Export-ExchangeCertificate"))
-    server = call.named_server()
-    friendly = call.text("friendly_name")
-    for thumbprint, entry in server.store.entries.items():
-        if entry.pending and entry.friendly_name == friendly:
-            return {"request": _pem(entry.request), "thumbprint": thumbprint, "already": True}
-    size = call.params.get("key_size")
-    if not isinstance(size, int):
-        raise ScriptError.unconvertible("key_size")
-    key = rsa.generate_private_key(public_exponent=65537, key_size=size)
-    request = _request(call.text("subject"), call.texts("domains"), key)
-    stand_in = _stand_in(request, key)
-    with call.farm.changes.lock:
-        entry = StoredEntry(
-            stand_in,
-            status="PendingRequest",
-            friendly_name=friendly,
-            request=request.public_bytes(Encoding.DER),
-        )
-        thumbprint = server.store.add(entry)
-        call.farm.changes.announce()
-    return {"request": _pem(entry.request), "thumbprint": thumbprint, "already": False}
-
-
-def _request(subject: str, domains: list[str], key: rsa.RSAPrivateKey) -> x509.CertificateSigningRequest:
-    return (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(x509.Name.from_rfc4514_string(subject))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in domains]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _stand_in(request: x509.CertificateSigningRequest, key: rsa.RSAPrivateKey) -> Bundle:
-    """The self-signed certificate that stands in the REQUEST store until the real one comes."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    name = request.subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "request")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=365))
-        .sign(key, hashes.SHA256())
-    )
-    return assemble(key, [certificate])
-
-
-def _pem(request: bytes) -> str:
-    body = base64.b64encode(request).decode("ascii")
-    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
-    return "\r\n".join(("-----BEGIN NEW CERTIFICATE REQUEST-----", *lines, "-----END NEW CERTIFICATE REQUEST-----", ""))
-
-
-def _refused(server: ServerState, text: str, verb: str) -> ScriptError:
+def refused(server: ServerState, text: str, verb: str) -> ScriptError:
     """An error of the certificate cmdlets. The texts are known; the error id's form is as Exchange writes them [u]."""
     return ScriptError(
         f"A special Rpc error occurs on server {server.name}: {text}",

@@ -6,6 +6,7 @@ from lbsync.lab.directory import OutlookAnywhere
 from lbsync.lab.errors import ScriptError
 from lbsync.lab.models.call import Call, Result
 from lbsync.lab.state import ServerState
+from lbsync_certs import Thumbprint
 
 _CMDLETS = (
     "Get-OutlookAnywhere",
@@ -31,8 +32,9 @@ def need(missing: list[str]) -> None:
 def farm_facts(call: Call) -> Result:
     """What lives in AD."""
     missing = call.open_exchange(*_CMDLETS)
+    told = not call.open_exchange("Get-TransportService")
     directory = call.farm.directory
-    servers = [_known(call, name) for name in call.texts("servers")]
+    servers = [known(call, name) for name in call.texts("servers")]
     with call.farm.changes.lock:
         outlook = [] if "Get-OutlookAnywhere" in missing else [_record(call, server) for server in servers]
         mrsproxy: list[object] = []
@@ -40,7 +42,10 @@ def farm_facts(call: Call) -> Result:
             mrsproxy = [{"server": s.name, "enabled": directory.mrsproxy_enabled[s.name]} for s in servers]
         certificates: list[object] = []
         if "Get-ExchangeCertificate" not in missing:
-            certificates = [record for server in servers for record in _certificates(server)]
+            transport = directory.names.transport if told else {}
+            certificates = [
+                record for server in servers for record in _certificates(server, transport.get(server.name))
+            ]
         return {
             "outlook_anywhere": outlook,
             "mrsproxy": mrsproxy,
@@ -60,7 +65,7 @@ def set_outlook_anywhere(call: Call) -> Result:
     need(call.open_exchange("Get-OutlookAnywhere", "Set-OutlookAnywhere"))
     answer: list[object] = []
     for setting in call.records("settings"):
-        server = _known(call, str(setting.get("server", "")))
+        server = known(call, str(setting.get("server", "")))
         with call.farm.changes.lock:
             call.farm.directory.set_outlook_anywhere(server.name, setting)
             call.farm.changes.announce()
@@ -69,7 +74,8 @@ def set_outlook_anywhere(call: Call) -> Result:
     return {"outlook_anywhere": answer}
 
 
-def _known(call: Call, name: str) -> ServerState:
+def known(call: Call, name: str) -> ServerState:
+    """A server that a cmdlet was pointed at by name. Raises ScriptError where there is none."""
     server = call.farm.server(name)
     if server is None:
         raise ScriptError(
@@ -96,7 +102,7 @@ def _record(call: Call, server: ServerState) -> Result:
     }
 
 
-def _certificates(server: ServerState) -> list[object]:
+def _certificates(server: ServerState, internal: Thumbprint | None) -> list[object]:
     return [
         {
             "server": server.name,
@@ -104,6 +110,7 @@ def _certificates(server: ServerState) -> list[object]:
             "services": list(entry.services),
             "status": entry.status,
             "exportable": entry.exportable,
+            "internal_transport": None if internal is None else thumbprint == internal,
         }
         for thumbprint, entry in server.store.entries.items()
     ]
