@@ -62,7 +62,9 @@ if ! holds locked || ! recent .venv/bin/python; then
     .uv/bin/uv venv --quiet --clear --python "$python" .venv
     pwd >.venv/.made-in
   fi
-  .uv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --only-binary :all: requirements/dev.txt
+  # Exactly these packages, as `uv pip sync` would have it, but in two steps: the wheels, then what they build.
+  . tools/accepted.sh
+  .uv/bin/uv pip install --quiet --python .venv/bin/python --exact --no-deps "${accepted[@]}" -r requirements/dev.txt
   locked >.venv/.locked
 fi
 # The build backend is among the locked packages: no isolation, so nothing is fetched without a hash.
