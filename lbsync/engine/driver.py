@@ -136,9 +136,10 @@ class _Driver:
             self._patience.dead = True
             self._patience.nudge.set()
         finally:
+            # In one moment: between the two the main thread would find nothing under way, yet the target taken, and give up.
             with self._changed:
                 self._under_way.discard(move.step.id)
-            self._release(target, move.step.id)
+                self._release(target, move.step.id)
 
     def _release(self, target: str | None, step_id: StepId) -> None:
         with self._changed:

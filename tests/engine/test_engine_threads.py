@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from lbsync.engine import Notice, Pacing, Recorded, SystemClock
+from lbsync.engine import Notice, Pacing, Recorded, SystemClock, driver
 from lbsync.model import Action, Check, Plan
 from lbsync.run import Failed, Held, RunPhase, StepPhase
 from lbsync.testing.rollout import RUN, Items, World, change, gate, shows, wide
@@ -161,6 +161,37 @@ def test_a_step_that_only_read_when_another_failed_is_never_begun() -> None:
     assert run.phase is RunPhase.UNDONE
     assert world.targets["S1"].effects == []
     assert run.looks()[plan.steps[1].id] == "skipped"
+
+
+def test_a_target_is_never_taken_by_a_step_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever the driver lets others look, taken targets belong to steps under way: else a way back is given up unbegun."""
+    drivers: list[driver._Driver] = []
+    ended_yet_busy: list[str] = []
+
+    class Watched(driver._Driver):
+        def __init__(self, *args: object, **others: object) -> None:
+            super().__init__(*args, **others)  # type: ignore[arg-type]
+            self._changed = Watching()
+            drivers.append(self)
+
+    class Watching(threading.Condition):
+        def __exit__(self, *raised: object) -> None:
+            for one in drivers:
+                ended_yet_busy.extend(set(one._busy.values()) - one._under_way)
+            super().__exit__(*raised)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(driver, "_Driver", Watched)
+    plan = wide(2)
+    world = World(plan=plan)
+
+    def fail(action: Action) -> None:
+        if action == plan.steps[0].do:
+            raise ZeroDivisionError
+
+    world.targets["S0"].before_perform = fail
+    assert world.engine(workers=2).apply(plan, actor="test", run_id=RUN).phase is RunPhase.UNDONE
+    assert len(drivers) == 1
+    assert ended_yet_busy == []
 
 
 @pytest.mark.parametrize("value", [1, None])
