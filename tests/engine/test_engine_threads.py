@@ -165,10 +165,10 @@ def test_a_step_that_only_read_when_another_failed_is_never_begun() -> None:
 
 def test_a_target_is_never_taken_by_a_step_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever the driver lets others look, taken targets belong to steps under way: else a way back is given up unbegun."""
-    drivers: list[driver._Driver] = []
+    drivers: list[driver._Driver] = []  # pyright: ignore[reportPrivateUsage]
     ended_yet_busy: list[str] = []
 
-    class Watched(driver._Driver):
+    class Watched(driver._Driver):  # pyright: ignore[reportPrivateUsage]
         def __init__(self, *args: object, **others: object) -> None:
             super().__init__(*args, **others)  # type: ignore[arg-type]
             self._changed = Watching()
@@ -177,7 +177,7 @@ def test_a_target_is_never_taken_by_a_step_that_has_ended(monkeypatch: pytest.Mo
     class Watching(threading.Condition):
         def __exit__(self, *raised: object) -> None:
             for one in drivers:
-                ended_yet_busy.extend(set(one._busy.values()) - one._under_way)
+                ended_yet_busy.extend(set(one._busy.values()) - one._under_way)  # pyright: ignore[reportPrivateUsage]
             super().__exit__(*raised)  # type: ignore[arg-type]
 
     monkeypatch.setattr(driver, "_Driver", Watched)
