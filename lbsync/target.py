@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, Field
 
 from lbsync.changes import Change
+from lbsync.costs import BalancerCost
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.model import Action, Check, CheckResult, Mode, Receipt, State, Step, Value
 from lbsync.services import Service
@@ -117,6 +118,19 @@ class Provider(Target, Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What this device can do."""
+        ...
+
+
+@runtime_checkable
+class Measurable(Protocol):
+    """A provider that can tell what the second TLS leg costs on its device; one need not be able to."""
+
+    def cost(self, published: str | None, timeout_s: float) -> BalancerCost:
+        """Measure now, from the device's own host: few connections, handshakes only, nothing changed.
+
+        ``published`` is the kind of key of the certificate served (``costs.speed_name``), ``timeout_s`` the wait for each
+        connection. What cannot be measured is an entry that says why. Raises TargetError where the host does not answer.
+        """
         ...
 
 

@@ -40,6 +40,9 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --write: do not ask.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Measure what the second TLS leg costs: a few handshakes with each server.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,12 +50,13 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
         from lbsync.advise import advise as judge
         from lbsync.advise.what_if import supposition
+        from lbsync.cli.costing import tell_costs
         from lbsync.cli.modewriting import write_modes
         from lbsync.cli.supposing import tell_what_if
         from lbsync.cli.wiring import open_house
 
         supposed = supposition(what_if or ())
-        _alone({"--explain": explain is not None, "--if": bool(supposed), "--write": write})
+        _alone({"--explain": explain is not None, "--if": bool(supposed), "--write": write, "--cost": cost})
         if yes and not write:
             raise _only_with_write()
         with open_house(config, screen) as house:
@@ -60,6 +64,8 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
                 screen.end(tell_what_if(screen, house, supposed))
             if write:
                 screen.end(write_modes(screen, house, yes=yes))
+            if cost:
+                screen.end(tell_costs(screen, house))
             look = house.look()
             advice = judge(look.desired, look.facts, house.capabilities, look.now)
         screen.result(*_view(advice, explain))

@@ -98,6 +98,11 @@ class House:
         return {name: balancer.capabilities for name, balancer in self._balancers.items()}
 
     @property
+    def balancers(self) -> Mapping[str, Provider]:
+        """Every balancer by its name."""
+        return self._balancers
+
+    @property
     def materials(self) -> Materials:
         """Where certificates come from."""
         sources: list[Source] = []

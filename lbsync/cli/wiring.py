@@ -45,7 +45,7 @@ def open_house(chosen: Path | None, screen: Session) -> Generator[House]:
         balancers: dict[str, Provider] = {}
         for section in loaded.config.balancers:
             plugin, raw = settings[section.name]
-            opened = plugin.open(_spec(loaded, section.name), with_secrets(plugin.settings, raw, secret))
+            opened = plugin.open(spec_of(loaded, section.name), with_secrets(plugin.settings, raw, secret))
             balancers[section.name] = stack.enter_context(opened)
         farm = loaded.config.farm
         tier = ExchangeTier(mode=farm.exchange, user=farm.winrm.user or "", password=password)
@@ -97,7 +97,8 @@ def _path(loaded: Loaded, written: str | None) -> Path | None:
     return None if written is None else loaded.path(written)
 
 
-def _spec(loaded: Loaded, name: str) -> BalancerSpec:
+def spec_of(loaded: Loaded, name: str) -> BalancerSpec:
+    """The farm as a balancer of this name is to publish it. Raises ConfigError where the CA file holds a private key."""
     config = loaded.config
     names = tls_names(config)
     members = tuple(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lbsync.costs import Entry
 from lbsync.errors import Rejected, TargetError
 from lbsync.kit.host import Completed, Host
 from lbsync.kit.pools import pools_of
@@ -17,6 +18,7 @@ from lbsync_haproxy.disk import read_disk, read_text
 from lbsync_haproxy.host_view import read_host, refuses_warnings
 from lbsync_haproxy.judge import Seen
 from lbsync_haproxy.layout import Layout
+from lbsync_haproxy.load import load_of
 from lbsync_haproxy.pools import modes_of, pool_name
 from lbsync_haproxy.runtime import Running, Runtime
 from lbsync_haproxy.settings import HaproxySettings
@@ -50,6 +52,12 @@ class Device:
         except TargetError as error:
             silence = error.message
         return Seen(disk, running, silence, read_host(self.host, self.settings, running.pid if running else None))
+
+    def load(self) -> tuple[Entry, ...]:
+        """What the running worker says it does. Raises TargetError where it does not answer."""
+        info, stat = wire.parse_info(self.runtime.ask("show info")), wire.parse_stat(self.runtime.ask("show stat"))
+        pools = {pool_name(service, mode) for service, mode in pools_of(self.spec.services)}
+        return load_of(self.spec.name, info, stat, pools)
 
     def rows(self, running: Running, server: str) -> tuple[ServerRow, ...]:
         """One server in every pool of ours that is loaded."""

@@ -13,8 +13,10 @@ from functools import partial
 from pydantic import JsonValue
 
 from lbsync.changes import Change
+from lbsync.costs import BalancerCost
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.kit.answers import seconds
+from lbsync.kit.costing import measure_on
 from lbsync.kit.host import open_host
 from lbsync.kit.marker import read_marker
 from lbsync.kit.pem_files import leaf_of
@@ -150,6 +152,10 @@ class HaproxyProvider:
     def check(self, check: Check) -> CheckResult:
         """See ``Target.check``."""
         return checks.answer(self._device, check)
+
+    def cost(self, published: str | None, timeout_s: float) -> BalancerCost:
+        """See ``Measurable.cost``."""
+        return measure_on(self._device.host, self._device.spec, published, timeout_s, self._device.load)
 
 
 @contextmanager

@@ -13,8 +13,10 @@ from functools import partial
 from pydantic import JsonValue
 
 from lbsync.changes import Change
+from lbsync.costs import OPENED, BalancerCost, Unknown
 from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
 from lbsync.kit.answers import seconds
+from lbsync.kit.costing import measure_on
 from lbsync.kit.host import open_host
 from lbsync.kit.marker import leave_marker, read_marker, remove_marker
 from lbsync.kit.texts import texts_of
@@ -177,6 +179,12 @@ class NginxProvider:
     def check(self, check: Check) -> CheckResult:
         """See ``Target.check``."""
         return checks.answer(self._device, check)
+
+    def cost(self, published: str | None, timeout_s: float) -> BalancerCost:
+        """See ``Measurable.cost``. Open-source NGINX counts neither handshakes nor the connections it opens (stub_status)."""
+        why = "NGINX counts neither handshakes nor the connections it opens to servers"
+        load = (Unknown(id=OPENED, subject=self.name, why=why),)
+        return measure_on(self._device.host, self._device.spec, published, timeout_s, lambda: load)
 
 
 @contextmanager
