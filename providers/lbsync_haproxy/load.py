@@ -11,7 +11,7 @@ from typing import Final
 from lbsync.costs import OPENED, Entry, Unit, Unknown, number
 
 _REPORTED: Final[tuple[tuple[str, str, Unit, str], ...]] = (
-    ("Idle_pct", "idle", "%", "of HAProxy's own time, left over"),
+    ("Idle_pct", "idle", "%", "of HAProxy's time is idle"),
     ("SslFrontendKeyRate", "frontend_full_handshakes", "1/s", "full handshakes with clients"),
     ("SslFrontendSessionReuse_pct", "frontend_resumed", "%", "of handshakes with clients are resumed"),
     ("SslBackendKeyRate", "backend_full_handshakes", "1/s", "full handshakes with servers, health checks too"),

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from lbsync.cli.exits import ExitCode
+from lbsync.kit import crypto_speed
 from lbsync.lab.configfile import ConfigOptions
 from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
+from lbsync.services import SERVICES
 from tests.cli.story import Lbsync, own_values, read_until, spawn
 
 MODES = {"default": "offload", "ecp": "bridge"}
@@ -47,7 +49,32 @@ def lab(bring_up: Callable[..., Lab]) -> Lab:
     return bring_up()
 
 
-def test_there_and_back(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
+def costs_are_told(lbsync: Lbsync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each number with its unit, how often it was taken, and from where; what the lab's servers do not do is unknown."""
+    monkeypatch.setattr(crypto_speed, "ROUNDS", 1)
+    told = lbsync("advise", "--cost", "--json")
+    assert told.code == ExitCode.OK
+    assert len(told.document["services"]) == len(SERVICES)
+    (cost,) = told.document["cost"]
+    assert (cost["balancer"], cost["place"]) == ("lb1", "this host, where lbsync and the balancer run")
+    legs, cpu, load = cost["legs"], cost["cpu"], cost["load"]
+    assert {(one["id"], one["kind"]) for one in legs} == {
+        ("connect_http", "number"), ("connect_https", "number"), ("handshake_full", "number"), ("handshake_resumed", "unknown"),
+    }  # fmt: skip
+    assert {one["subject"] for one in legs} == {"EX01", "EX02"}
+    assert {one["n"] for one in legs if one["kind"] == "number"} == {7}
+    assert [one["id"] for one in cpu] == ["sign", "verify", "key_agreement", "bulk"]
+    assert {one["id"] for one in load} >= {"idle", "backend_connections_opened", "second_leg_core_share"}
+    for one in (*legs, *cpu, *load):
+        if one["kind"] == "number":
+            assert one["n"] > 0
+            assert one["unit"] in {"ms", "op/s", "MB/s", "1/s", "%"}
+            assert 0 <= one["least"] <= one["median"] <= one["most"]
+        else:
+            assert one["why"]
+
+
+def test_there_and_back(lab: Lab, lbsync: Lbsync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command in order: each exit code, nothing lost on the way, and everything as before at the end."""
     before = own_values(lab)
     assert lbsync("check").code == ExitCode.OK
@@ -67,6 +94,7 @@ def test_there_and_back(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     assert lbsync("plan").code == ExitCode.OK
     assert lbsync("plan", "--json").document["steps"] == []
     assert "Nothing to do" in lbsync("apply", "--yes").out
+    costs_are_told(lbsync, monkeypatch)
 
     verified = lbsync("verify", "--json")
     assert verified.code == ExitCode.OK

@@ -79,7 +79,12 @@ def test_there_and_back(options: ConfigOptions, bring_up: Callable[..., Lab], lb
     lab = bring_up(options)
     before = everything(lab)
     assert lbsync("check").code == ExitCode.OK
-    assert lbsync("advise").code == ExitCode.OK
+    advised = lbsync("advise", "--cost", "--json")
+    assert advised.code == ExitCode.OK
+    (cost,) = advised.document["cost"]
+    assert cost["place"].endswith("not the balancer")
+    assert {one["n"] for one in cost["legs"] if one["kind"] == "number"} == {7}
+    assert {one["kind"] for one in (*cost["cpu"], *cost["load"])} == {"unknown"}
     planned = lbsync("plan", "--show-undo", "--show-checks")
     assert planned.code == ExitCode.ATTENTION
     assert "Plan: 3 to add" in planned.out
