@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
+from typing import cast
 
 import pytest
 
@@ -23,7 +24,7 @@ NAME = "ex01.contoso.test"
 STAGES = [CONNECT_HTTP, CONNECT_HTTPS, HANDSHAKE, RESUMED]
 
 
-class Elsewhere(Host):
+class Elsewhere:
     """Another host as far as running goes: a python3 of its own, or what ``answer`` says."""
 
     name = "root@lb1"
@@ -60,7 +61,7 @@ def measured(
     return measure_legs(host, [member], (ca or authority()).root_pem.decode(), 5.0, tries=2)
 
 
-@pytest.mark.parametrize("host", [LocalHost(), Elsewhere()], ids=["here", "elsewhere"])
+@pytest.mark.parametrize("host", [LocalHost(), cast("Host", Elsewhere())], ids=["here", "elsewhere"])
 def test_every_stage_is_timed(host: Host) -> None:
     """Connections, full handshakes and resumed ones, each as often as asked; and the kind of the server's key."""
     with Front(lambda _: Reply(), authority().issue([NAME], key="ec256")) as front:
@@ -112,6 +113,6 @@ def test_no_tls_is_said() -> None:
 def test_a_host_that_cannot_measure_says_why(answer: Completed | Exception, why: str) -> None:
     """Each stage is unknown; the times are not taken through the tunnel instead."""
     with Front(lambda _: Reply()) as front:
-        entries = measured(Elsewhere(answer), front).entries
+        entries = measured(cast("Host", Elsewhere(answer)), front).entries
         assert front.seen.connections == 0
     assert [(one.id, one.why) for one in entries if isinstance(one, Unknown)] == [(stage, why) for stage in STAGES]
