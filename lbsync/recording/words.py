@@ -1,0 +1,74 @@
+"""Free text with every name in it replaced: those that are known, and whatever looks like one.
+
+Rule of this file: it errs on the side of replacing. A word that is no name may become one; a name that is met never stays.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from lbsync.recording.pseudonyms import Pseudonyms
+from lbsync.services import SERVICES
+
+_OURS = frozenset(
+    {"applicationhost.config", "web.config", "exsetup.exe", "lbsync.toml", "haproxy.cfg", "nginx.conf", "farm.exchange",
+     "farm.trusted_leg", "limits.allow_drift", "balancers.settings.mrsproxy_host", "publish.hosts"}
+    | {spec.prefix for spec in SERVICES.values()}
+    | {"/api", "/powershell"}
+)  # fmt: skip
+"""What lbsync's own sentences say of every farm."""
+
+_PATTERNS = {
+    "account": r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*|(?<![\w:\\])[\w.-]+\\[\w.$-]+(?:\\[\w.$-]+)*",
+    "path": r"(?:\b[A-Za-z]:|\\)\\[^\s\"';,]+|(?<![\w/:.>])/(?!/)[\w.~/-]*[\w~]",
+    "id": r"\bS-1-[\d-]+\d|\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b",
+    "hex": r"\b(?:[0-9A-Fa-f]{2}:){15,}[0-9A-Fa-f]{2}\b|\b[0-9A-Fa-f]{32,}\b",
+    "address": r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)|(?<![\w:])[0-9A-Fa-f]*(?::[0-9A-Fa-f]*){2,}[\d.]*",
+    "host": r"(?<![\w.-])(?:\*\.)?(?:[\w-]+\.)+[A-Za-z][\w-]+",
+}
+
+
+class Words:
+    """Replaces in texts by one set of pseudonyms, all of whose originals are known by now."""
+
+    def __init__(self, names: Pseudonyms) -> None:
+        self._names = names
+        known = sorted(names.table, key=len, reverse=True)
+        # Patterns first: a host nobody knew may begin with a server's name.
+        parts = [f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()]
+        parts += [_known(one, inside=one in names.inside) for one in known]
+        self._pattern = re.compile("|".join(parts), re.IGNORECASE)
+
+    def told(self, text: str) -> str:
+        """The text with other names."""
+        return self._pattern.sub(self._replaced, text)
+
+    def _replaced(self, found: re.Match[str]) -> str:
+        text, names = found[0], self._names
+        if text.lower() in _OURS:
+            return text
+        if text.lower() in names.table:
+            return names.table[text.lower()]
+        match found.lastgroup:
+            case "hex":
+                return names.hexadecimal(text.replace(":", ""))
+            case "address":
+                return names.address(text) if _is_address(text) else text
+            case "host":
+                return names.host(text)
+            case kind:
+                return names.word(str(kind), text)
+
+
+def _known(original: str, *, inside: bool) -> str:
+    text = re.escape(original)
+    return text if inside else rf"(?<![\w]){text}(?!\w)"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
