@@ -5,11 +5,12 @@ Rule of this file: with ``--write`` the configuration file changes, once it was 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lbsync.cli.command import command
+from lbsync.cli.command import Session, command
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
 from lbsync.errors import ConfigError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lbsync.advice import Advice
+    from lbsync.cli.recorded import Looking
 
 _IF = (
     "What would change, repeatable: ep=on|off, version=2013|2016|2019|2019CU14|SE, mrsproxy=on|off, oauth=on|off, "
@@ -43,12 +45,17 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
     cost: Annotated[
         bool, typer.Option("--cost", help="Measure what the second TLS leg costs: a few handshakes with each server.")
     ] = False,
+    recorded: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Judge a recording instead; asks nobody. Its wishes, or --config's."
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge each service: offload or bridge, with reasons. Only --write changes anything, and only the configuration file."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.advise import advise as judge
         from lbsync.advise.what_if import supposition
         from lbsync.cli.costing import tell_costs
         from lbsync.cli.modewriting import write_modes
@@ -59,6 +66,12 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
         _alone({"--explain": explain is not None, "--if": bool(supposed), "--write": write, "--cost": cost})
         if yes and not write:
             raise _only_with_write()
+        if recorded is not None:
+            from lbsync.cli.recorded import alone, open_recording
+
+            alone({"--write": write, "--cost": cost})
+            farm = open_recording(recorded, config)
+            screen.end(tell_what_if(screen, farm, supposed) if supposed else _tell(screen, farm, explain))
         with open_house(config, screen) as house:
             if supposed:
                 screen.end(tell_what_if(screen, house, supposed))
@@ -66,12 +79,19 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
                 screen.end(write_modes(screen, house, yes=yes))
             if cost:
                 screen.end(tell_costs(screen, house))
-            look = house.look()
-            advice = judge(look.desired, look.facts, house.capabilities, look.now)
-        screen.result(*_view(advice, explain))
-        screen.document(advice.model_dump(mode="json"))
-        if advice.refusals:
-            screen.end(ExitCode.ATTENTION)
+            code = _tell(screen, house, explain)
+        screen.end(code)
+
+
+def _tell(screen: Session, farm: Looking, explain: Service | None) -> ExitCode:
+    """Show the verdicts; what to end with. Raises TargetError where anything did not answer."""
+    from lbsync.advise import advise as judge
+
+    look = farm.look()
+    advice = judge(look.desired, look.facts, farm.capabilities, look.now)
+    screen.result(*_view(advice, explain))
+    screen.document(advice.model_dump(mode="json"))
+    return ExitCode.ATTENTION if advice.refusals else ExitCode.OK
 
 
 def _alone(given: dict[str, bool]) -> None:

@@ -20,6 +20,7 @@ from lbsync.cli import (
     planning,
     providing,
     pruning,
+    recording,
     rehearsing,
     resuming,
     rolling_back,
@@ -67,6 +68,7 @@ def lbsync(
 for _command, _name in (
     (checking.check, "check"),
     (advising.advise, "advise"),
+    (recording.record, "record"),
     (planning.plan, "plan"),
     (applying.apply, "apply"),
     (verifying.verify, "verify"),

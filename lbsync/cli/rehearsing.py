@@ -5,6 +5,7 @@ Rule of this file: with ``demo``, the only place of the command line that knows 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from lbsync.cli.demo import Front, Kind, Proxied, rehearse
 from lbsync.cli.options import AsJson, Quiet
 
 if TYPE_CHECKING:
+    from lbsync.lab.configfile import ConfigOptions
     from lbsync.lab.daemon import Lab
     from lbsync.lab.spec import LabSpec
 
@@ -22,6 +24,18 @@ app = typer.Typer(help="A simulated farm to rehearse on.", no_args_is_help=True,
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the lab keeps its files.")]
 Servers = Annotated[int, typer.Option("--servers", min=1, max=50, help="How many client access servers.")]
+LikeServers = Annotated[
+    int | None,
+    typer.Option(
+        "--servers", min=1, max=50, show_default=False, help="How many servers: 4, or of a recording all up to 12."
+    ),
+]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="FILE", show_default=False, help="A farm like the one that lbsync record wrote down."
+    ),
+]
 Faults = Annotated[float, typer.Option("--faults", min=0, max=0.5, help="Share of management requests that go wrong.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Repeat the faults of an earlier rehearsal.")]
 Balancer = Annotated[
@@ -65,10 +79,11 @@ def demo(
 @app.command("up")
 def up(
     folder: Folder = DEFAULT_FOLDER,
-    servers: Servers = 4,
+    servers: LikeServers = None,
     faults: Faults = 0.02,
     seed: Seed = None,
     *,
+    recorded: From = None,
     balancer: Balancer = None,
     proxy: Proxy = None,
     ssh: Ssh = False,
@@ -77,13 +92,22 @@ def up(
 
     It writes a configuration for it, so that every command of lbsync can be tried from another terminal.
     """
-    front = front_of(balancer, proxy, ssh=ssh)
     with command() as screen:
         from lbsync.lab.daemon import serve
         from lbsync.lab.spec import LabSpec
 
-        spec = LabSpec(servers=servers, faults=faults, seed=seed)
-        serve(_lab(screen, spec, folder, front), lambda lab: _introduce(screen, lab))
+        unlike: tuple[str, ...] = ()
+        if recorded is not None:
+            from lbsync.cli.rebuilding import rebuilt
+
+            again = rebuilt(recorded, servers, balancer, proxy)
+            front = front_of(again.balancer, again.proxy, ssh=ssh)
+            unlike, options = again.unlike_with(front.balancer), again.options
+            spec = replace(again.spec, faults=faults, seed=seed)
+        else:
+            front = front_of(balancer, proxy, ssh=ssh)
+            spec, options = LabSpec(servers=servers or 4, faults=faults, seed=seed), front.options
+        serve(_lab(screen, spec, folder, front, options), lambda lab: _introduce(screen, lab, unlike))
 
 
 @app.command("down")
@@ -127,20 +151,24 @@ def _installed(ssh: bool) -> Kind:
     return "haproxy" if ssh or haproxy_program() is not None else "bigip"
 
 
-def _lab(screen: Session, spec: LabSpec, folder: Path, front: Front) -> Lab:
+def _lab(screen: Session, spec: LabSpec, folder: Path, front: Front, options: ConfigOptions) -> Lab:
     """The lab, without a balancer where that is not installed: the servers alone are worth a look. Raises LbsyncError."""
     from lbsync.lab.balancer import NoBalancer
     from lbsync.lab.daemon import Lab
 
     try:
-        return Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options=front.options)
+        return Lab(spec, folder, balancer=front.balancer, proxy=front.proxy, ssh=front.ssh, options=options)
     except NoBalancer as missing:
         screen.warn(f"{missing} Until then the farm has no balancer.")
-        return Lab(spec, folder, balancer=None, options=front.options)
+        return Lab(spec, folder, balancer=None, options=options)
 
 
-def _introduce(screen: Session, lab: Lab) -> None:
-    """How to use it."""
+def _introduce(screen: Session, lab: Lab, unlike: tuple[str, ...]) -> None:
+    """What it is not like, and how to use it."""
+    if unlike:
+        screen.result("Not as recorded:")
+        for text in unlike:
+            screen.result(f"  {text}")
     screen.result(f"{len(lab.farm.servers)} simulated servers are up; seed {lab.farm.seed}. In another terminal:")
     screen.result(f"  export LBSYNC_CONFIG={lab.config} LBSYNC_STATE={lab.directory / 'state'}")
     screen.result("  lbsync check; lbsync advise; lbsync plan; lbsync apply; lbsync verify; lbsync rollback")

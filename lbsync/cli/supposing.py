@@ -12,11 +12,11 @@ from lbsync.cli.exits import ExitCode
 
 if TYPE_CHECKING:
     from lbsync.cli.command import Session
-    from lbsync.cli.house import House
+    from lbsync.cli.recorded import Looking
     from lbsync.target import Capabilities
 
 
-def tell_what_if(screen: Session, house: House, supposed: Mapping[str, str]) -> ExitCode:
+def tell_what_if(screen: Session, house: Looking, supposed: Mapping[str, str]) -> ExitCode:
     """Show only what would change; returns what to end with: attention where something wanted would be refused.
 
     Raises TargetError where anything did not answer, ConfigError where the provider supposed is not installed.

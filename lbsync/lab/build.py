@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from lbsync.lab.accounts import DNS_DOMAIN, Accounts
 from lbsync.lab.directory import Directory, OutlookAnywhere
 from lbsync.lab.iis import Changes, Iis
+from lbsync.lab.rebuild import rebuild
 from lbsync.lab.servicehost import RPC
 from lbsync.lab.spec import SETUP_VERSIONS, LabSpec
 from lbsync.lab.state import FarmState, ServerState
@@ -45,6 +46,9 @@ def fqdn_of(name: str) -> str:
 def build(spec: LabSpec) -> Built:
     """Everything a farm is, before it listens."""
     ca = TestCA.new("Contoso lab root")
+    if spec.likeness is not None:
+        state, leaf = rebuild(spec, spec.likeness, ca)
+        return Built(state, ca, leaf)
     names = server_names(spec)
     own = tuple(fqdn_of(name) for name in names) if len(names) <= NAMED else (f"*.{DNS_DOMAIN}",)
     subject_names = (*spec.hosts, *spec.extra_names, *own)

@@ -63,6 +63,8 @@ class ConfigOptions(TypedDict, total=False):
     limits: Mapping[str, object]
     certificate: Mapping[str, object]
     outlook_anywhere: Mapping[str, object]
+    tls_names: Mapping[str, str]
+    """By server."""
     trusted_leg: bool
     exchange: str
     password: str
@@ -71,6 +73,7 @@ class ConfigOptions(TypedDict, total=False):
 def render(farm: Farm, options: ConfigOptions) -> str:
     """The TOML text."""
     ca_file = str((farm.directory / "ca.pem").resolve())
+    names = options.get("tls_names", {})
     document = tomlkit.document()
     document["version"] = 1
     document["farm"] = {
@@ -92,6 +95,7 @@ def render(farm: Farm, options: ConfigOptions) -> str:
             "address": server.address,
             "fqdn": server.fqdn,
             "winrm_port": server.winrm_port,
+            **({"tls_name": names[server.name]} if server.name in names else {}),
             **({"http_port": server.http_port, "https_port": server.https_port} if farm.spec.data_plane else {}),
         }
         for server in farm.servers.values()

@@ -116,6 +116,10 @@ class Lab:
             "password": f"file:{secrets / 'winrm-password'}",
             **self._options,
         }
+        like = self.farm.spec.likeness
+        if like is not None and like.names_leaf:
+            thumbprint = self.farm.leaf.info.thumbprint
+            options["certificate"] = {**options.get("certificate", {"source": "server"}), "thumbprint": thumbprint}
         self.farm.write_config(self.config, **options)
         door = Path(tempfile.mkdtemp(prefix="lbsync-lab-"))
         self._cleanup.callback(shutil.rmtree, door, ignore_errors=True)
@@ -133,10 +137,19 @@ class Lab:
         self.balancer.start()
         self._cleanup.callback(self.balancer.stop)
         if self.sshd is None:
-            return [self.balancer.balancer()]
+            return [self._like(self.balancer.balancer())]
         self.sshd.start()
         self._cleanup.callback(self.sshd.stop)
-        return [self.balancer.balancer(self.sshd.running.settings)]
+        return [self._like(self.balancer.balancer(self.sshd.running.settings))]
+
+    def _like(self, entry: dict[str, object]) -> dict[str, object]:
+        """The balancer's entry with the name that MRSProxy had in a recorded farm, or without one as it had none."""
+        like, settings = self.farm.spec.likeness, entry["settings"]
+        if like is None or like.provider != entry["provider"] or not isinstance(settings, dict):
+            return entry
+        ports = {"mrsproxy_address", "mrsproxy_port"} if like.mrsproxy_host is None else set[str]()
+        kept = {str(name): value for name, value in settings.items() if name not in {"mrsproxy_host", *ports}}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return entry | {"settings": kept | ({"mrsproxy_host": like.mrsproxy_host} if like.mrsproxy_host else {})}
 
     def _facts(self, control: Path, entries: list[dict[str, object]]) -> dict[str, object]:
         servers = {

@@ -150,6 +150,14 @@ class Iis:
                 return location.methods
         return ("anonymous",)
 
+    def providers(self, path: str) -> tuple[str, ...]:
+        """Providers of Windows authentication at a location: its own, else its parent's, else those of the root."""
+        for step in _upwards(path):
+            location = self.locations.get(step)
+            if location is not None and location.methods is not None and location.providers is not None:
+                return location.providers
+        return templates.NEGOTIATE_NTLM
+
     def write_ssl_flags(self, path: str, value: str | None) -> None:
         """Write a location's own sslFlags, ``None`` clears it. A location nobody knows is accepted, as IIS does [u]."""
         with self.changes.lock:

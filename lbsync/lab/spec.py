@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lbsync.lab.likeness import Likeness
 
 Version = Literal["2013rtm", "2013", "2016", "2019", "se"]
 Transport = Literal["ntlm", "basic", "credssp", "certificate"]
@@ -85,6 +88,10 @@ class LabSpec:
     expired: Collection[str] = ()
     client_certificates: Collection[str] = ()
     """Servers whose ActiveSync negotiates client certificates."""
+
+    likeness: Likeness | None = None
+    """A recorded farm to be like: then servers, versions, certificates and settings come from there, and none of the knobs above
+    that say the same; ``servers`` must be their number."""
 
     old_pfx: bool = True
     """Exported PFX files use 3DES and SHA-1 as old Windows writes; false: AES-256 and SHA-256."""

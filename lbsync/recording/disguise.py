@@ -42,9 +42,7 @@ OTHER_NAMES = "names, addresses, accounts, paths, thumbprints: pseudonyms stand 
 
 def disguise(recording: Recording) -> tuple[Recording, Pseudonyms]:
     """The same under pseudonyms, and what they stand for, which belongs to its owner alone."""
-    names = Pseudonyms(
-        [server.server for server in recording.facts.servers], _hosts(recording), _others(recording)
-    )
+    names = Pseudonyms([server.server for server in recording.facts.servers], _hosts(recording), _others(recording))
     worker = _Disguise(names, recording.taken)
     facts, desired = worker.facts(recording.facts), worker.desired(recording.desired)
     able = {names.balancer(name): worker.able(one) for name, one in recording.capabilities.items()}
@@ -202,9 +200,7 @@ class _Disguise:
     def _farm(self, farm: FarmFacts) -> FarmFacts:
         names = self._names
         listed = tuple(
-            one.model_copy(
-                update={"server": names.server(one.server), "thumbprint": self._thumbprint(one.thumbprint)}
-            )
+            one.model_copy(update={"server": names.server(one.server), "thumbprint": self._thumbprint(one.thumbprint)})
             for one in farm.certificates
         )
         return farm.model_copy(

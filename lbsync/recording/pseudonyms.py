@@ -157,4 +157,3 @@ class Pseudonyms:
     def _v6(self) -> str:
         counter = self._counts.setdefault("v6", itertools.count(1))
         return next(one for n in counter if (one := f"2001:db8::{n:x}") not in self._given)
-

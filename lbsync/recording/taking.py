@@ -14,7 +14,9 @@ from lbsync.recording.document import Recording
 from lbsync.target import Capabilities
 
 RAW = "raw answers of servers and balancers: they hold names in free text, and were read into the facts"
-IMAGES = "texts of files and objects on the balancers: they may hold anything, so only what was concluded from them is here"
+IMAGES = (
+    "texts of files and objects on the balancers: they may hold anything, so only what was concluded from them is here"
+)
 
 
 def taken(

@@ -111,10 +111,15 @@ class TestCA:
 
     @staticmethod
     def self_signed(
-        names: Sequence[str], *, days: int = 365, key: Kind = "rsa2048", not_before: datetime | None = None
+        names: Sequence[str],
+        *,
+        days: int = 365,
+        key: Kind = "rsa2048",
+        not_before: datetime | None = None,
+        private_key: Key | None = None,
     ) -> Bundle:
-        """A leaf that is its own issuer, as Exchange set-up makes one."""
-        own = new_key(key)
+        """A leaf that is its own issuer, as Exchange set-up makes one; ``private_key`` instead of a fresh one."""
+        own = private_key or new_key(key)
         builder = _leaf(names, own.public_key(), _SERVER_AND_CLIENT, None).not_valid_before(_start(not_before))
         builder = builder.not_valid_after(_start(not_before) + timedelta(days=days))
         return assemble(own, (_certify(builder, names[0], own),))

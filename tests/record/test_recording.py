@@ -58,7 +58,9 @@ def real_farm() -> Recording:
         update={"location": "Default Web Site/owa/Contoso", "services": (), "pool": "ContosoPool", "providers": ("NTLM", "ContosoSSP"),
                 "redirect": "https://intranet.contoso.com/owa", "rewrite_rules": ("to contoso portal",)}
     )  # fmt: skip
-    site = ex01.bindings[0].model_copy(update={"site": "Contoso Portal", "host": "portal.contoso.com", "address": "10.20.30.40"})
+    site = ex01.bindings[0].model_copy(
+        update={"site": "Contoso Portal", "host": "portal.contoso.com", "address": "10.20.30.40"}
+    )
     ex01 = ex01.model_copy(
         update={
             "fqdn": "EX01.corp.contoso.com",
@@ -71,7 +73,9 @@ def real_farm() -> Recording:
             ),
         }
     )
-    ex02 = ex02.model_copy(update={"vdirs": (*vdirs, custom), "suppress_extended_protection": 1, "fqdn": "ex02.corp.contoso.com"})
+    ex02 = ex02.model_copy(
+        update={"vdirs": (*vdirs, custom), "suppress_extended_protection": 1, "fqdn": "ex02.corp.contoso.com"}
+    )
     ex03 = ex03.model_copy(update={"fqdn": "zrh-mx3.contoso.local", "administrator": False, "setup_running": True})
     balancer = balancer_facts("edge-lb", modes=all_modes(Mode.BRIDGE)).model_copy(
         update={
@@ -83,7 +87,9 @@ def real_farm() -> Recording:
     )
     facts = fact_set("EX01", "EX02", "ZRH-MX3", balancers=(balancer, balancer_facts("dmz-lb")))
     outlook = tuple(
-        outlook_anywhere_facts(name, offloading=name == "EX01").model_copy(update={"external_hostname": "oa.contoso.com"})
+        outlook_anywhere_facts(name, offloading=name == "EX01").model_copy(
+            update={"external_hostname": "oa.contoso.com"}
+        )
         for name in ("EX01", "EX02", "ZRH-MX3")
     )
     farm = facts.farm.model_copy(
@@ -113,7 +119,9 @@ def verdicts(recording: Recording) -> object:
     advice = advise(*arguments)
     said = [(one.rule, one.severity, len(one.where)) for one in advice.farm]
     services = [(one.service, one.wanted, one.possible) for one in advice.services]
-    why = {key: [(one.rule, one.severity, len(one.where)) for one in found] for key, found in reasons(*arguments).items()}
+    why = {
+        key: [(one.rule, one.severity, len(one.where)) for one in found] for key, found in reasons(*arguments).items()
+    }
     return said, services, why
 
 
