@@ -71,6 +71,7 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
 
             alone({"--write": write, "--cost": cost})
             farm = open_recording(recorded, config)
+            screen.note(f"{recorded}: as it was {farm.recording.taken:%Y-%m-%d %H:%M} UTC; wishes: {farm.wishes}")
             screen.end(tell_what_if(screen, farm, supposed) if supposed else _tell(screen, farm, explain))
         with open_house(config, screen) as house:
             if supposed:

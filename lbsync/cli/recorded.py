@@ -5,6 +5,7 @@ Rule of this file: it reads the recording and, where one was named on the comman
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -37,8 +38,10 @@ class Looking(Protocol):
 class RecordedFarm:
     """A farm as it was when it was recorded, judged as of then: a certificate that was valid still is."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, wishes: str) -> None:
+        """``wishes`` says in words whose they are."""
         self.recording = recording
+        self.wishes = wishes
 
     @property
     def capabilities(self) -> Mapping[str, Capabilities]:
@@ -73,23 +76,21 @@ def load_recording(path: Path) -> Recording:
 
 
 def open_recording(path: Path, config: Path | None) -> RecordedFarm:
-    """A recording, with the wishes of ``config`` in place of its own where one was named on the command line.
+    """A recording, with the wishes of ``config`` in place of its own where --config names one.
 
     Raises LbsyncError as ``load_recording`` does, ConfigError.
     """
     recording = load_recording(path)
-    if config is None or not _named():
-        return RecordedFarm(recording)
-    return RecordedFarm(recording.model_copy(update={"desired": _wanted(recording, config)}))
+    if config is None or not _named(config):
+        return RecordedFarm(recording, "those in it")
+    return RecordedFarm(
+        recording.model_copy(update={"desired": _wanted(recording, config)}), f"modes, limits and policy of {config}"
+    )
 
 
-def _named() -> bool:
-    """True where --config was written: one that LBSYNC_CONFIG names is of another farm as a rule."""
-    import click
-    from click.core import ParameterSource
-
-    context = click.get_current_context(silent=True)
-    return context is not None and context.get_parameter_source("config") is ParameterSource.COMMANDLINE
+def _named(config: Path) -> bool:
+    """True where --config was written: the one that LBSYNC_CONFIG names is of another farm as a rule."""
+    return str(config) != os.environ.get("LBSYNC_CONFIG")
 
 
 def _wanted(recording: Recording, config: Path) -> Desired:

@@ -63,13 +63,15 @@ def record(  # noqa: PLR0917  # typer calls it by keyword
         if pseudonyms:
             recording, names = disguise(recording)
         text = render(recording)
-        _look_again(screen, text, names)
+        look_again(screen, text, names)
         if key is not None and names is not None:
-            _write(key, json.dumps({told: original for original, told in names.table.items()}, indent=1) + "\n")
+            write_recording(
+                key, json.dumps({told: original for original, told in names.table.items()}, indent=1) + "\n"
+            )
         if file == _STDOUT:
             typer.echo(text, nl=False)
             return
-        _write(file, text)
+        write_recording(file, text)
         servers, balancers = len(recording.facts.servers), len(recording.facts.balancers)
         how = "under pseudonyms" if pseudonyms else "with their names; --pseudonyms hides these"
         screen.result(f"{file}: {servers} server(s) and {balancers} balancer(s), {how}. Left out:")
@@ -97,20 +99,18 @@ def _free(path: Path | None, *, force: bool) -> None:
         )
 
 
-def _look_again(screen: Session, text: str, names: Pseudonyms | None) -> None:
-    """The last look at what will be written. Raises LbsyncError."""
+def look_again(screen: Session, text: str, names: Pseudonyms | None) -> None:
+    """The last look at what will be written; ``names`` are its pseudonyms, if any. Raises LbsyncError."""
     from lbsync.recording import leaks
 
-    secret = screen.redactor.found_in(text)
-    if secret is None and screen.redactor.clean(text) != text:
-        secret = "a private key"
+    held = screen.redactor.found_in(text)
+    if held is None and screen.redactor.clean(text) != text:
+        held = "a private key"
     left = leaks(text, names) if names is not None else ()
-    if secret is None and not left:
+    if held is None and not left:
         return
     raise LbsyncError(
-        f"the recording would hold {secret}"
-        if secret is not None
-        else f"the recording would still hold {', '.join(left)}",
+        f"the recording would hold {held}" if held is not None else f"the recording would still hold {', '.join(left)}",
         where="lbsync record",
         state=_NOTHING,
         remedy="this is a mistake of lbsync: tell its authors, without the names",
@@ -118,7 +118,8 @@ def _look_again(screen: Session, text: str, names: Pseudonyms | None) -> None:
     )
 
 
-def _write(path: Path, text: str) -> None:
+def write_recording(path: Path, text: str) -> None:
+    """Write it whole, for its owner alone. Raises LbsyncError."""
     from lbsync.cli.private import write_private
 
     try:

@@ -102,17 +102,7 @@ def serves(server: ServerFacts) -> bool:
 
 
 def _unlike(server: ServerFacts) -> Iterator[str]:
-    for vdir in server.vdirs:
-        if not reproducible(vdir):
-            yield f"{vdir.location} is not here"
-        elif vdir.pool and vdir.pool != _APPLICATIONS.get(vdir.location.lower(), vdir.pool):
-            yield f"{vdir.location} runs in its usual pool, not in {vdir.pool}"
-    for site in dict.fromkeys(one.site for one in server.bindings if one.site not in SITES):
-        yield f"the site {site} is not here"
-    if any(one.protocol not in {"http", "https"} for one in server.bindings):
-        yield "bindings other than http and https are as set-up makes them"
-    if not serves(server):
-        yield "IIS serves no known certificate on 443 of all addresses; here it has one, else nothing would answer"
+    yield from _unlike_iis(server)
     for stored in server.certificates:
         info = stored.info
         if not makeable(info):
@@ -121,8 +111,18 @@ def _unlike(server: ServerFacts) -> Iterator[str]:
             yield f"{info.subject} has no alternative names; here its CN is one"
         if not stored.has_private_key:
             yield f"{info.subject} has no private key there; here it has one that cannot be exported"
-        if not info.self_signed:
-            continue
-        if not info.server_auth:
-            yield f"{info.subject} is for servers here"
+        if info.self_signed and not info.server_auth:
+            yield f"{info.subject} is not for servers there; here it is"
     yield from (f"this oddity is not repeated: {problem}" for problem in server.problems)
+
+
+def _unlike_iis(server: ServerFacts) -> Iterator[str]:
+    for vdir in server.vdirs:
+        if not reproducible(vdir):
+            yield f"{vdir.location} is not here"
+        elif vdir.pool and vdir.pool != _APPLICATIONS.get(vdir.location.lower(), vdir.pool):
+            yield f"{vdir.location} runs in its usual pool, not in {vdir.pool}"
+    for site in dict.fromkeys(one.site for one in server.bindings if one.site not in SITES):
+        yield f"the site {site} is not here"
+    if not serves(server):
+        yield "IIS serves no known certificate on 443 of all addresses; here it has one, else nothing would answer"

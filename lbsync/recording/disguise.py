@@ -260,7 +260,7 @@ def _facts_told(words: Words, facts: FactSet) -> FactSet:
     balancers = tuple(
         one.model_copy(
             update={
-                "version": words.told(one.version),
+                "version": words.version(one.version),
                 "blockers": _told(words, one.blockers),
                 "problems": _told(words, one.problems),
                 "notes": _told(words, one.notes),

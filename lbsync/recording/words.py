@@ -8,16 +8,30 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from lbsync.desired import Limits
 from lbsync.recording.pseudonyms import Pseudonyms
-from lbsync.services import SERVICES
+from lbsync.services import SERVICES, Service
 
 _OURS = frozenset(
-    {"applicationhost.config", "web.config", "exsetup.exe", "lbsync.toml", "haproxy.cfg", "nginx.conf", "farm.exchange",
-     "farm.trusted_leg", "limits.allow_drift", "balancers.settings.mrsproxy_host", "publish.hosts"}
-    | {spec.prefix for spec in SERVICES.values()}
-    | {"/api", "/powershell"}
-)  # fmt: skip
+    {
+        *("applicationhost.config", "web.config", "exsetup.exe", "lbsync.toml", "haproxy.cfg", "nginx.conf"),
+        *("farm.exchange", "farm.trusted_leg", "limits.parallel", "limits.connect_timeout_s", "balancers.settings"),
+        *(
+            "certificate.source",
+            "certificate.thumbprint",
+            "certificate.file",
+            "publish.hosts",
+            "publish.server_ca_file",
+        ),
+        *(f"limits.{name}" for name in Limits.model_fields),
+        *(f"modes.{service}" for service in Service),
+        *(spec.prefix for spec in SERVICES.values()),
+        *("/api", "/powershell"),
+    }
+)
 """What lbsync's own sentences say of every farm."""
+_SETTING = re.compile(r"balancers\.settings\.[a-z_]+")
+_VERSION = re.compile(r"[\d.]+[\w.+~-]*", re.ASCII)
 
 _PATTERNS = {
     "account": r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*|(?<![\w:\\])[\w.-]+\\[\w.$-]+(?:\\[\w.$-]+)*",
@@ -44,9 +58,13 @@ class Words:
         """The text with other names."""
         return self._pattern.sub(self._replaced, text)
 
+    def version(self, text: str) -> str:
+        """A product's version: it stays where it is one, for four numbers are no address there."""
+        return text if _VERSION.fullmatch(text) else self.told(text)
+
     def _replaced(self, found: re.Match[str]) -> str:
         text, names = found[0], self._names
-        if text.lower() in _OURS:
+        if text.lower() in _OURS or _SETTING.fullmatch(text):
             return text
         if text.lower() in names.table:
             return names.table[text.lower()]

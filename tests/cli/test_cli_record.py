@@ -10,18 +10,16 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pydantic import SecretStr
 
-from lbsync.cli.rebuilding import MOST, rebuilt
+from lbsync.cli.command import Session
+from lbsync.cli.rebuilding import rebuilt
+from lbsync.cli.recording import look_again, write_recording
+from lbsync.errors import LbsyncError
 from lbsync.lab.daemon import Lab
-from lbsync.lab.likeness import Likeness
-from lbsync.lab.rebuild import version_of
 from lbsync.lab.spec import LabSpec
-from lbsync.recording import render, taken
-from lbsync.target import Capabilities
-from lbsync.testing.farm_facts import NOW, balancer_facts, desired, fact_set, leaf_info, server_facts
+from lbsync.recording.pseudonyms import Pseudonyms
 from tests.cli.conftest import Lbsync
-
-QUIET = {"faults": 0.0, "oa_lag_s": 0.1, "gap_s": 0.1, "seed": 7}
 
 
 def verdicts(document: Any) -> object:
@@ -61,8 +59,11 @@ def test_a_recorded_farm_is_rehearsed_on(lbsync: Lbsync, tmp_path: Path) -> None
         oauth=True,
         version="2016",
         missing_cmdlets=("Get-TransportService",),
-        **QUIET,
-    )  # fmt: skip
+        faults=0.0,
+        oa_lag_s=0.1,
+        gap_s=0.1,
+        seed=7,
+    )
     options: Any = {"modes": {"default": "offload", "ecp": "bridge"}, "limits": {"allow_drift": True}}
     plain, hidden, key = tmp_path / "a.json", tmp_path / "hidden.json", tmp_path / "key.json"
     with Lab(odd, tmp_path / "a", balancer="bigip", options=options) as lab:
@@ -91,8 +92,13 @@ def test_a_recorded_farm_is_rehearsed_on(lbsync: Lbsync, tmp_path: Path) -> None
     assert verdicts(as_named) == verdicts(live.document)
     assert lbsync("advise", "--from", plain, "--if", "ep=off").code == 2
 
+    mine = tmp_path / "mine.toml"
+    mine.write_text(lab.config.read_text().replace('default = "offload"', 'default = "bridge"'))
+    other = lbsync("advise", "--from", hidden, "--config", mine, "--json")
+    assert {one["wanted"] for one in other.document["services"]} == {"bridge"}
+
     spec = rebuilt(hidden, None, None, None)
-    like = replace(spec.spec, **QUIET)
+    like = replace(spec.spec, faults=0.0, oa_lag_s=0.1, gap_s=0.1, seed=7)
     assert spec.balancer == "bigip"
     with Lab(like, tmp_path / "b", balancer="bigip", options=spec.options) as lab:
         second = tmp_path / "b.json"
@@ -100,3 +106,46 @@ def test_a_recorded_farm_is_rehearsed_on(lbsync: Lbsync, tmp_path: Path) -> None
         repeated = lbsync("advise", "--from", second, "--json")
     as_veiled = json.loads(json.dumps(repeated.document).replace("lb1", "LB2"))
     assert verdicts(as_veiled) == verdicts(veiled.document)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("record", "case.json", "--key", "key.json"), "goes with --pseudonyms"),
+        (("record", "there.json"), "exists already"),
+        (("record", "folder"), "this is a folder"),
+        (("record", "case.json", "--pseudonyms", "--key", "there.json"), "exists already"),
+        (("advise", "--from", "none.json"), "cannot be read: No such file"),
+        (("advise", "--from", "folder"), "a folder, not a recording"),
+        (("advise", "--from", "there.json"), "no recording of lbsync"),
+        (("advise", "--from", "binary"), "not JSON"),
+        (("advise", "--from", "there.json", "--write"), "do not go together"),
+        (("lab", "up", "--from", "there.json"), "no recording of lbsync"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_read(
+    lbsync: Lbsync, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """One sentence, exit code 1, nothing asked of anybody."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "there.json").write_text("{}")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    told = lbsync(*words)
+    assert told.code == 1
+    assert said in told.err
+    assert "What to do" in told.err
+
+
+def test_an_unsafe_recording_is_not_written(tmp_path: Path) -> None:
+    """Should a secret, a key or a name get through after all, the file is refused."""
+    screen = Session(as_json=False, quiet=False, state=tmp_path)
+    screen.redactor.remember("env:PW", SecretStr("hunter2-hunter2"))
+    names = Pseudonyms([], [])
+    names.host("mail.contoso.com")
+    look_again(screen, "clean", names)
+    for text in ("hunter2-hunter2", "-----BEGIN PRIVATE KEY-----", "mail.contoso.com"):
+        with pytest.raises(LbsyncError) as raised:
+            look_again(screen, text, names)
+        assert raised.value.code == "recording-unsafe"
+    with pytest.raises(LbsyncError, match="cannot be written"):
+        write_recording(tmp_path / "no" / "folder.json", "x")

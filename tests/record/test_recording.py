@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from lbsync.advise import advise, reasons
-from lbsync.desired import Desired, FactSet
+from lbsync.desired import FactSet
 from lbsync.errors import LbsyncError
-from lbsync.facts import BalancerFacts, ServerFacts, TokenChecking
+from lbsync.facts import ServerFacts, TokenChecking
 from lbsync.model import Mode
 from lbsync.recording import Recording, disguise, leaks, read, render, taken
 from lbsync.recording.disguise import coarse
 from lbsync.recording.pseudonyms import Pseudonyms
 from lbsync.recording.words import Words
-from lbsync.services import Service
 from lbsync.target import Capabilities
 from lbsync.testing.farm_facts import (
     NOW,
@@ -55,7 +54,8 @@ def real_farm() -> Recording:
     ex01, ex02, ex03 = (server_facts(name, held) for name, held in (("EX01", leaf), ("EX02", leaf), ("ZRH-MX3", other)))  # type: ignore[arg-type]
     vdirs = [vdir.model_copy(update={"token_checking": TokenChecking.ALLOW}) for vdir in ex02.vdirs]
     custom = vdirs[0].model_copy(
-        update={"location": "Default Web Site/owa/Contoso", "services": (), "pool": "ContosoPool", "providers": ("NTLM", "ContosoSSP"),
+        update={"location": "Default Web Site/owa/Contoso", "services": (), "pool": "ContosoPool",
+                "providers": ("NTLM", "ContosoSSP"),
                 "redirect": "https://intranet.contoso.com/owa", "rewrite_rules": ("to contoso portal",)}
     )  # fmt: skip
     site = ex01.bindings[0].model_copy(
@@ -66,10 +66,13 @@ def real_farm() -> Recording:
             "fqdn": "EX01.corp.contoso.com",
             "bindings": (*ex01.bindings, site),
             "problems": (
-                r"EX01.corp.contoso.com: C:\Contoso\web.config written by CONTOSO\svc-lbsync (admin@contoso.com) from 10.9.8.7 "
-                "or fe80::99 at 12:30:45; ex01.other.local, webmail.contoso.com, /etc/contoso/lb.cfg, S-1-5-21-11-22-33-500, "
-                "6f00aa11bb22cc33dd44, contosoadmin; farm.exchange; Default Web Site/owa/Contoso; 8.8.8.8:443; "
-                "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD",
+                (
+                    r"EX01.corp.contoso.com: C:\Contoso\web.config written by CONTOSO\svc-lbsync (admin@contoso.com) "
+                    "from 10.9.8.7 or fe80::99 at 12:30:45; ex01.other.local, webmail.contoso.com, /etc/contoso/lb.cfg, S-1-5-21-11-22-33-500, "
+                    "6f00aa11bb22cc33dd44, contosoadmin; farm.exchange; balancers.settings.ntlm; "
+                    "Default Web Site/owa/Contoso; 8.8.8.8:443; "
+                    "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD"
+                ),
             ),
         }
     )
@@ -80,6 +83,7 @@ def real_farm() -> Recording:
     balancer = balancer_facts("edge-lb", modes=all_modes(Mode.BRIDGE)).model_copy(
         update={
             "marker": "run-7 by root@jump.contoso.com",
+            "version": "17.1.0.3",
             "blockers": ("/Common/contoso_vs on 10.20.30.40 belongs to somebody",),
             "notes": ("A reload of edge-lb costs connections.",),
             "image": {"files": {"a.cfg": "bind 10.20.30.40 # contoso"}},
@@ -168,6 +172,8 @@ def test_equal_things_stay_equal() -> None:
     assert first.fqdn.startswith("srv1.")
     assert "farm.exchange" in first.problems[0]
     assert "12:30:45" in first.problems[0]
+    assert "balancers.settings.ntlm" in first.problems[0]
+    assert [one.version for one in hidden.facts.balancers] == ["17.1.0.3", ""]
     assert first.bindings[2].address == "127.0.0.1"
     assert first.certificates[0].info == second.certificates[0].info == hidden.desired.leaf
     assert hidden.desired.leaf is not None
@@ -202,7 +208,7 @@ def test_a_wildcard_covers_what_it_covered(wildcard: str, name: str, covered: bo
         ("address", "[2001:db9::7]", "[2001:db8::1]"),
         ("address", "127.0.1.9", "127.0.1.9"),
         ("address", "*", "*"),
-        ("address", "0.0.0.0", "0.0.0.0"),
+        ("address", "::", "::"),
         ("address", "lb.contoso.com", "host1.example.com"),
         ("host", "", ""),
         ("host", "EX01", "srv1"),
