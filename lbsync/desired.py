@@ -59,6 +59,10 @@ class Desired(Value):
     allow_self_signed: bool = False
     limits: Limits = Limits()
     outlook_anywhere: OutlookAnywhereWish = OutlookAnywhereWish()
+    groups: dict[str, str] = Field(default_factory=dict)
+    """By server: the group it is taken with; a server that is not named has none."""
+    only: tuple[str, ...] = ()
+    """The servers to take now, by their configured names; empty: all."""
 
 
 class FactSet(Value):

@@ -9,6 +9,7 @@ from lbsync.changes import FlagChange, SetOutlookAnywhere
 from lbsync.desired import Desired, FactSet
 from lbsync.facts import OutlookAnywhereFacts, ServerFacts
 from lbsync.model import Mode
+from lbsync.parts import takes
 from lbsync.services import FLAG_SERVICES, NO_SSL, SERVICES, Service
 
 
@@ -30,8 +31,8 @@ def flag_changes(desired: Desired, server: ServerFacts) -> tuple[FlagChange, ...
 def outlook_anywhere_change(desired: Desired, facts: FactSet) -> SetOutlookAnywhere | None:
     """What Outlook Anywhere must become, for just the servers where it differs; ``None`` when nothing must.
 
-    Offload sets SSLOffloading. Bridge takes it back only where a balancer offloads the service now: a farm that merely has
-    it on (it is harmless under bridging) was not asked to change.
+    Offload sets SSLOffloading. Bridge takes it back only where a balancer offloads the service now, or where it was taken back
+    on some servers already: a farm that merely has it on (it is harmless under bridging) was not asked to change.
     """
     if not facts.farm.read:
         return None
@@ -39,7 +40,7 @@ def outlook_anywhere_change(desired: Desired, facts: FactSet) -> SetOutlookAnywh
     after: list[OutlookAnywhereFacts] = []
     for server in facts.servers:
         now = facts.farm.outlook_anywhere_of(server.server)
-        if now is None:
+        if now is None or not takes(desired, server.server):
             continue
         wanted = _wanted(desired, facts, now)
         if wanted != now:
@@ -57,7 +58,13 @@ def _wanted(desired: Desired, facts: FactSet, now: OutlookAnywhereFacts) -> Outl
             wish[name] = None
     if desired.modes[Service.OUTLOOK_ANYWHERE] is Mode.OFFLOAD:
         wish["ssl_offloading"] = True
-    elif any(b.modes.get(Service.OUTLOOK_ANYWHERE) is Mode.OFFLOAD for b in facts.balancers):
+    elif any(b.modes.get(Service.OUTLOOK_ANYWHERE) is Mode.OFFLOAD for b in facts.balancers) or _taken_back(facts):
         # Set-OutlookAnywhere takes SSLOffloading $false only together with both ...RequireSsl $true.
         wish |= {"ssl_offloading": False, "internal_clients_require_ssl": True, "external_clients_require_ssl": True}
     return now.model_copy(update=wish)
+
+
+def _taken_back(facts: FactSet) -> bool:
+    """Whether some servers offload Outlook Anywhere and others do not: somebody stopped half-way, as a plan for a part does."""
+    found = (facts.farm.outlook_anywhere_of(server.server) for server in facts.servers)
+    return len({item.ssl_offloading for item in found if item is not None}) > 1

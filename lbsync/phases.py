@@ -9,7 +9,7 @@ keeps the same promise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from lbsync.changes import (
@@ -29,7 +29,8 @@ from lbsync.desired import Desired, FactSet
 from lbsync.difference import flag_changes, outlook_anywhere_change
 from lbsync.facts import BalancerFacts, ServerFacts
 from lbsync.model import Check, Mode, Step, StepId
-from lbsync.services import SERVICES, Service
+from lbsync.parts import in_groups, modes_meanwhile
+from lbsync.services import NO_SSL, SERVICES, Service
 from lbsync.target import Capabilities, Target
 from lbsync.verdict import Expected
 from lbsync.weave import Weave
@@ -150,7 +151,8 @@ class Phases:
         ends: list[StepId] = []
         for seen in self.facts.balancers:
             now = self._start_modes(seen)
-            moving = tuple(s for s in SERVICES if self.desired.modes[s] is mode and now[s] is not mode)
+            then = self._modes_at_the_end(seen)
+            moving = tuple(s for s in SERVICES if then[s] is mode and now[s] is not mode)
             if not moving:
                 continue
             together = self.capabilities[seen.balancer].switches_together
@@ -169,19 +171,41 @@ class Phases:
             self.front = self.weave.add(steps, after=self.front)
 
     def _servers(self) -> None:
-        """Require SSL where it must change."""
-        found = [(server, flag_changes(self.desired, server)) for server in self.facts.servers]
-        self._rolling([(server, RequireSsl(changes=changes)) for server, changes in found if changes])
+        """Require SSL where it must change: one group of servers is proven before the next begins."""
+        groups = in_groups(self.desired, self.facts.servers)
+        found = [[(server, flag_changes(self.desired, server)) for server in group] for group in groups]
+        due = [[(server, RequireSsl(changes=some)) for server, some in group if some] for group in found]
+        todo = [group for group in due if group]
+        for number, group in enumerate(todo, start=1):
+            self._rolling(group)
+            last = number == len(todo)
+            if not last or self.desired.only:
+                self._prepared([server for server, change in group if any(c.after == NO_SSL for c in change.changes)])
+            if not last:
+                name = self.desired.groups.get(group[0][0].server, "")
+                summary = f"every service answers with {f'group {name}' if name else 'these servers'} changed"
+                self._gate(f"answered:{number}", summary, self._final_checks(self._modes_between))
+
+    def _prepared(self, servers: Sequence[ServerFacts]) -> None:
+        """Each of these servers by itself is seen to answer over plain HTTP; no client is sent there for that."""
+        ends: list[StepId] = []
+        for server in servers:
+            services = [s for s in SERVICES if self.desired.modes[s] is Mode.OFFLOAD and server.vdir(s) is not None]
+            for seen in self.facts.balancers:
+                gate = _answers_plain(seen.balancer, server.server, services)
+                ends += self.weave.add((gate,), after=self.front)
+        self.front = tuple(ends) or self.front
 
     def _rolling(self, todo: Sequence[tuple[ServerFacts, RequireSsl | EnableCertificate]]) -> None:
         """One change per server, server by server, at most ``max_unavailable`` drained at once."""
         at_once = self.desired.limits.max_unavailable
         alone = len(self.facts.servers) <= at_once
         if alone and todo:
-            self.notes.append(
+            note = (
                 f"{len(self.facts.servers)} server(s) with max_unavailable = {at_once}: nobody would be left to serve, so none "
                 "is drained; recycling answers 503 for some seconds."
             )
+            self.notes += [note] if note not in self.notes else []
         finished: list[tuple[StepId, ...]] = []
         for number, (server, change) in enumerate(todo):
             front = finished[number - at_once] if number >= at_once else self.front
@@ -241,16 +265,20 @@ class Phases:
             for seen in self.facts.balancers
         )
 
-    def _final_checks(self) -> tuple[Check, ...]:
+    def _final_checks(
+        self, modes: Callable[[BalancerFacts], Mapping[Service, Mode]] | None = None
+    ) -> tuple[Check, ...]:
+        """Everything seen from outside, each service in its mode of ``modes``; by default that of the end."""
         checks = list(self._serving_checks())
         for seen in self.facts.balancers:
             able = self.capabilities[seen.balancer]
-            for service, mode in self._modes_at_the_end(seen).items():
+            then = (modes or self._modes_at_the_end)(seen)
+            for service, mode in then.items():
                 if not any(server.vdir(service) for server in self.facts.servers):
                     continue
                 verb, args = "service", {"balancer": seen.balancer, "service": service.value, "mode": mode.value}
                 if service is Service.MRSPROXY:
-                    if not self._asks_mrsproxy(able):
+                    if not self._asks_mrsproxy(able, then):
                         continue
                     verb = "mrsproxy"
                     args |= {"host": able.mrsproxy_host} if able.mrsproxy_host is not None else {}
@@ -263,14 +291,38 @@ class Phases:
                 checks.append(Check(target=OUTSIDE, verb=verb, args={"balancer": seen.balancer}, summary=summary))
         return tuple(checks)
 
-    def _modes_at_the_end(self, _seen: BalancerFacts) -> Mapping[Service, Mode]:
+    def _modes_at_the_end(self, seen: BalancerFacts) -> Mapping[Service, Mode]:
         """By service: the mode it has at a balancer once the plan is done."""
-        return self.desired.modes
+        return modes_meanwhile(self.desired, seen)
 
-    def _asks_mrsproxy(self, able: Capabilities) -> bool:
+    def _modes_between(self, seen: BalancerFacts) -> Mapping[Service, Mode]:
+        """The same while servers are changed: what shall be bridged is, and nothing is newly offloaded."""
+        now, then = self._start_modes(seen), self._modes_at_the_end(seen)
+        return {service: Mode.BRIDGE if then[service] is Mode.BRIDGE else now[service] for service in then}
+
+    def _asks_mrsproxy(self, able: Capabilities, modes: Mapping[Service, Mode]) -> bool:
         enabled = self.facts.farm.mrsproxy_of(server.server for server in self.facts.servers)
-        expected = Expected(leaf=self.leaf, modes=self.desired.modes, mrsproxy_enabled=enabled)
+        expected = Expected(leaf=self.leaf, modes=dict(modes), mrsproxy_enabled=enabled)
         return expected.asks_mrsproxy(per_path_modes=able.per_path_modes, mrsproxy_host=able.mrsproxy_host)
+
+
+def _answers_plain(balancer: str, server: str, services: Sequence[Service]) -> Step:
+    """The gate after which a server is known to take these services over plain HTTP: the balancer's own look at it."""
+    return Step(
+        id=StepId(f"{balancer}:plain:{server}"),
+        target=balancer,
+        sign="?",
+        summary=f"wait until {server} answers over plain HTTP for {', '.join(services)}",
+        until=tuple(
+            Check(
+                target=balancer,
+                verb="pool-up",
+                args={"service": service.value, "mode": Mode.OFFLOAD.value, "server": server},
+                summary=f"{server} is up in the offload pool of {service}",
+            )
+            for service in services
+        ),
+    )
 
 
 def _ready(balancer: str, name: str, services: tuple[Service, ...], mode: Mode) -> Step:

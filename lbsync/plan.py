@@ -14,10 +14,12 @@ from datetime import datetime
 
 from lbsync.advice import Advice, Finding
 from lbsync.advise import advise, advise_distribution, advise_retirement, advise_rotation
+from lbsync.advise.parts import judged_in_part
 from lbsync.advise.rotation import guarded
 from lbsync.desired import Desired, FactSet
 from lbsync.errors import UnsafeChange
 from lbsync.model import Plan
+from lbsync.parts import left, modes_of_all
 from lbsync.phases import Phases
 from lbsync.rotation.also import refuse_unable
 from lbsync.rotation.ground import Ground
@@ -63,8 +65,12 @@ def build(
     UnsafeChange with every reason when a rule refuses, UnsupportedMode when a target cannot do what is asked.
     """
     advice = advise(desired, facts, capabilities, now)
+    later: tuple[Finding, ...] = ()
+    if desired.only:
+        advice, later = judged_in_part(desired, facts, capabilities, now)
     phases = _admitted(desired, facts, targets, capabilities, advice, now=now)
     phases.rollout()
+    phases.notes += [*left(desired, facts), *(f"the whole farm cannot follow yet: {_told(one)}" for one in later)]
     return _plan(phases, advice)
 
 
@@ -179,7 +185,7 @@ def _plan(phases: Phases, advice: Advice) -> Plan:
         farm=phases.desired.farm,
         basis=phases.basis,
         steps=steps,
-        modes=phases.desired.modes,
+        modes=modes_of_all(phases.desired, phases.facts),
         leaf=phases.leaf,
         warnings=tuple(dict.fromkeys(_told(finding) for finding in warnings)),
         notes=(*phases.notes, *told),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 from lbsync.cli.command import Session, command
 from lbsync.cli.durations import seconds
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Modes, Quiet, StateFolder
+from lbsync.cli.options import AsJson, ConfigFile, Modes, Only, Quiet, StateFolder
 
 if TYPE_CHECKING:
     from lbsync.cli.house import House, Look
@@ -26,6 +26,7 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
     config: ConfigFile = None,
     state: StateFolder = None,
     mode: Modes = None,
+    only: Only = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     confirm_within: Annotated[
         str | None,
@@ -41,11 +42,13 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
     """
     confirm_s = seconds(confirm_within) if confirm_within is not None else None
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.choosing import goes_back, modes_of, with_chosen
+        from lbsync.cli.choosing import goes_back, modes_of, servers_of, with_chosen
         from lbsync.cli.listing import left_unfinished
         from lbsync.cli.planfile import load_plan
+        from lbsync.cli.planview import plan_view
         from lbsync.cli.wiring import open_house
         from lbsync.config.chosen import chosen_modes
+        from lbsync.config.taken import taken_servers
 
         modes: Mapping[Service, Mode] = chosen_modes(mode or ())
         hindrance = left_unfinished(screen)
@@ -53,32 +56,41 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
             raise hindrance
         with open_house(config, screen) as house:
             saved = load_plan(plan) if plan is not None else None
+            taken = taken_servers(house.config, only or ())
             if saved is not None:
-                modes = modes_of(saved, modes, str(plan))
+                modes, taken = modes_of(saved, modes, str(plan)), servers_of(saved, taken, str(plan))
             look = house.look()
-            chosen = approved(house, look, modes, saved, str(plan))
+            chosen = approved(house, look, modes, saved, str(plan), taken)
             if not chosen.steps:
-                screen.result("Nothing to do: everything is as wanted.")
+                screen.result(*plan_view(chosen))
                 screen.document({"steps": []})
                 ended = ExitCode.OK
             else:
                 agreed(screen, chosen, yes=yes)
-                ended = carry_out(screen, house, with_chosen(look, modes), chosen, confirm_s, canary=canary)
+                # What is seen in the end are the modes of the plan: one for some servers leaves services bridged.
+                ended = carry_out(screen, house, with_chosen(look, chosen.modes), chosen, confirm_s, canary=canary)
             if ended is ExitCode.OK and (warning := goes_back(house, modes)):
                 screen.warn(warning)
             screen.end(ended)
 
 
-def approved(house: House, look: Look, modes: Mapping[Service, Mode], saved: Saved | None, where: str) -> Plan:
+def approved(  # noqa: PLR0917  # each says what is approved
+    house: House,
+    look: Look,
+    modes: Mapping[Service, Mode],
+    saved: Saved | None,
+    where: str,
+    only: Sequence[str] = (),
+) -> Plan:
     """The plan to apply: a fresh one, or the saved one where the facts are still those it was made from.
 
-    ``modes`` are those chosen beside the configuration. Raises UnsafeChange where a rule refuses now, StalePlan where facts or
-    configuration changed since.
+    ``modes`` and ``only`` are what was chosen beside the configuration. Raises UnsafeChange where a rule refuses now, StalePlan
+    where facts or configuration changed since.
     """
     from lbsync.cli.choosing import planned
     from lbsync.errors import StalePlan
 
-    fresh = planned(house, look, modes)
+    fresh = planned(house, look, modes, only)
     if saved is None:
         return fresh
     if saved.plan.basis != fresh.basis:

@@ -1,11 +1,11 @@
-"""Modes chosen for one plan (``--mode``): put over those of the configuration for this once, and told wherever that matters.
+"""What is chosen for one plan: modes (``--mode``) over those of the configuration, servers (``--only``) instead of all.
 
 Rule of this file: the configuration stays as it is, so whoever applies such a plan is told that the next one goes back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     from lbsync.services import Service
 
 
-def with_chosen(look: Look, chosen: Mapping[Service, Mode]) -> Look:
-    """The same look, with these modes wanted."""
-    return replace(look, desired=look.desired.model_copy(update={"modes": look.desired.modes | dict(chosen)}))
+def with_chosen(look: Look, chosen: Mapping[Service, Mode], only: Sequence[str] = ()) -> Look:
+    """The same look, with these modes wanted, for these servers; none: all."""
+    wanted = {"modes": look.desired.modes | dict(chosen), "only": tuple(only)}
+    return replace(look, desired=look.desired.model_copy(update=wanted))
 
 
-def planned(house: House, look: Look, chosen: Mapping[Service, Mode]) -> Plan:
-    """The plan with these modes wanted, and a note of them where the configuration has others.
+def planned(house: House, look: Look, chosen: Mapping[Service, Mode], only: Sequence[str] = ()) -> Plan:
+    """The plan with these modes wanted for these servers, and a note of the modes where the configuration has others.
 
     Raises UnsafeChange, UnsupportedMode.
     """
     from lbsync.config.chosen import listed
 
-    plan = house.plan(with_chosen(look, chosen))
+    plan = house.plan(with_chosen(look, chosen, only))
     other = _other(house, chosen)
     if not other:
         return plan
@@ -49,6 +50,21 @@ def modes_of(saved: Saved, chosen: Mapping[Service, Mode], where: str) -> Mappin
             remedy="leave --mode out: the plan carries its own; or make a new one: lbsync plan --mode SERVICE=MODE --out FILE",
         )
     return saved.modes
+
+
+def servers_of(saved: Saved, only: Sequence[str], where: str) -> tuple[str, ...]:
+    """The servers a saved plan takes: its own. Raises PlanRefused where the command line names others."""
+    from lbsync.errors import PlanRefused
+
+    if only and tuple(only) != saved.only:
+        words = f"--only {','.join(saved.only)}" if saved.only else "no --only"
+        raise PlanRefused(
+            f"this plan was made with {words}, and now other servers were asked for",
+            where=where,
+            state="nothing was changed",
+            remedy="leave --only out: the plan carries its own; or make a new one: lbsync plan --only SERVER --out FILE",
+        )
+    return saved.only
 
 
 def goes_back(house: House, chosen: Mapping[Service, Mode]) -> str:

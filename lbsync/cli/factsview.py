@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lbsync.desired import FactSet
 from lbsync.facts import BalancerFacts, ServerFacts, TokenChecking
 from lbsync.model import Mode
+from lbsync.parts import mixed
 from lbsync.services import FLAG_SERVICES, SERVICES, Service
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def facts_view(facts: FactSet, now: datetime) -> list[RenderableType]:
     if facts.servers:
         rows = [(server.server, server_row(facts, server, now)) for server in facts.servers]
         tables += [_table("server", rows), Text()]
+        parts = mixed(facts)
+        tables += [*(Text(f"Prepared in part: {part}.") for part in parts), *([Text()] if parts else [])]
     if facts.balancers:
         tables += [_table("balancer", [(one.balancer, balancer_row(one)) for one in facts.balancers]), Text()]
     return tables[:-1]

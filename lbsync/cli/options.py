@@ -34,6 +34,13 @@ Modes = Annotated[
         help="A mode for this plan only, as ews=bridge or all=offload (MRSProxy stays bridged); repeatable.",
     ),
 ]  # fmt: skip
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only", metavar="SERVER",
+        help="Take these servers or groups only, as EX01,EX02 or canary; services go to port 80 once all are taken; repeatable.",
+    ),
+]  # fmt: skip
 RunId = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or latest.", show_default=True)]
 
 DEFAULT_CONFIGS = (Path("lbsync.toml"), Path("/etc/lbsync/lbsync.toml"))

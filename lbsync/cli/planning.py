@@ -9,7 +9,7 @@ import typer
 
 from lbsync.cli.command import command
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Modes, Quiet, StateFolder
+from lbsync.cli.options import AsJson, ConfigFile, Modes, Only, Quiet, StateFolder
 from lbsync.errors import LedgerError
 
 
@@ -18,6 +18,7 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
     state: StateFolder = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the plan, to apply exactly this one.")] = None,
     mode: Modes = None,
+    only: Only = None,
     show_undo: Annotated[bool, typer.Option("--show-undo", help="Show each step's way back.")] = False,
     show_checks: Annotated[bool, typer.Option("--show-checks", help="Show what each step waits for.")] = False,
     as_json: AsJson = False,
@@ -31,6 +32,7 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
         from lbsync.cli.planview import plan_view
         from lbsync.cli.wiring import open_house
         from lbsync.config.chosen import chosen_modes
+        from lbsync.config.taken import taken_servers
         from lbsync.plan import identity
 
         chosen = chosen_modes(mode or ())
@@ -41,11 +43,12 @@ def plan(  # noqa: PLR0917  # typer calls it by keyword
         if hindrance is not None:
             screen.warn(f"{hindrance.message}: {hindrance.remedy}")
         with open_house(config, screen) as house:
-            made = planned(house, house.look(), chosen)
+            taken = taken_servers(house.config, only or ())
+            made = planned(house, house.look(), chosen, taken)
         screen.result(*plan_view(made, show_undo=show_undo, show_checks=show_checks))
         screen.document(made.model_dump(mode="json") | {"identity": identity(made)})
         if out is not None:
-            save_plan(made, out, chosen)
+            save_plan(made, out, chosen, taken)
             screen.note(f"Saved as {out}. To apply exactly this plan: lbsync apply {out}")
         if made.steps:
             screen.end(ExitCode.ATTENTION)

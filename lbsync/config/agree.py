@@ -107,6 +107,10 @@ def _names(config: Config) -> Iterator[Disagreement]:
         if name.lower() in seen:
             yield Disagreement(path, f'"{name}" is used twice', "servers and balancers need a name of their own each")
         seen.add(name.lower())
+    for index, server in enumerate(config.servers):
+        if server.group is not None and server.group.lower() in {name.lower() for _, name in places}:
+            message = f'"{server.group}" is the name of a server or balancer'
+            yield Disagreement(("servers", index, "group"), message, "give the group a name of its own")
     for path, value in _repeated(config):
         yield Disagreement(path, f'"{value}" is listed twice', "remove one of them")
 

@@ -120,6 +120,8 @@ class ServerSection(Section):
     """IIS, TLS."""
     winrm_port: Port | None = None
     """Default: farm.winrm.port."""
+    group: Name | None = None
+    """Servers of a group are changed before the next group's, and proven first; those without one are a group, too."""
 
 
 class CertificateSection(Section):

@@ -59,6 +59,7 @@ def desired(config: Config, leaf: Leaf) -> Desired:
         allow_self_signed=config.certificate.allow_self_signed,
         limits=Limits.model_validate(config.limits.model_dump(include=set(Limits.model_fields))),
         outlook_anywhere=config.outlook_anywhere,
+        groups={server.name: server.group for server in config.servers if server.group is not None},
     )
 
 

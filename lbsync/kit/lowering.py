@@ -19,6 +19,7 @@ A provider derives from ``BalancerLowering``, says how it publishes and switches
 | serving | leaf |
 | drained | server |
 | member-up | server, services (a list, or null for all) |
+| pool-up | service, mode; min: so many servers, else one; server: this one of them. Pools that get no requests are asked, too |
 | certificate-gone | leaf |
 """
 

@@ -67,10 +67,12 @@ def _modes(device: Device, check: Check) -> CheckResult:
 
 
 def _pool_up(device: Device, check: Check) -> CheckResult:
+    mode, only = Mode(str(check.args["mode"])), check.args.get("server")
     with device.reading() as session:
         names = names_live(device, session)
-        pool = names.pool(Service(str(check.args["service"])), Mode(str(check.args["mode"])))
-        members = pools(session, device).get(pool, ())
+        pool = names.pool(Service(str(check.args["service"])), mode)
+        there = pools(session, device).get(pool, ())
+    members = [one for one in there if only is None or server_of(device.spec, mode, one.address, one.port) == only]
     up = [one.name for one in members if takes_requests(one)]
     evidence: dict[str, JsonValue] = {"up": [*up]}
     told = "; ".join(f"{one.name} {one.state}" for one in members) or "no server"

@@ -66,7 +66,8 @@ def _mode(device: Device, check: Check) -> CheckResult:
 
 def _pool_up(device: Device, check: Check) -> CheckResult:
     pool = pool_name(Service(str(check.args["service"])), Mode(str(check.args["mode"])))
-    rows = device.pool_rows(device.look(), pool)
+    only = check.args.get("server")
+    rows = [row for row in device.pool_rows(device.look(), pool) if only is None or row.server == only]
     up = [row.server for row in rows if takes_requests(row)]
     evidence: dict[str, JsonValue] = {"up": [*up]}
     needed = number(check.args.get("min"), 1)

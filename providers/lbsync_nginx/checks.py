@@ -66,7 +66,8 @@ def _mode_of(state: NginxState | None, service: Service) -> str:
 def _pool_up(device: Device, check: Check) -> CheckResult:
     service, mode = Service(str(check.args["service"])), Mode(str(check.args["mode"]))
     running = _running(device)
-    asked = device.health((service,), (mode,))
+    only = check.args.get("server")
+    asked = [one for one in device.health((service,), (mode,)) if only is None or one.server == only]
     up = [one.server for one in asked if one.up and one.server not in running.state.down]
     evidence: dict[str, JsonValue] = {"up": [*up]}
     detail = f"{service} in mode {mode}: " + ("; ".join(f"{one.server} {one.said}" for one in asked) or "no server")

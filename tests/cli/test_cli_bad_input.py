@@ -70,7 +70,7 @@ def test_two_servers_that_differ(lbsync: Lbsync, rehearsal: Rehearse) -> None:
     """Drift is named by server; with allow_drift it is levelled."""
     started = rehearsal()
     iis = started.farm.servers["EX02"].state.iis
-    iis.write_ssl_flags("Default Web Site/EWS", "None")
+    iis.write_ssl_flags("Default Web Site/EWS", "Ssl")
     told = lbsync("plan")
     assert told.code == ExitCode.REFUSED
     assert "EX02" in told.err

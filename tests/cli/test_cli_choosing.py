@@ -146,7 +146,7 @@ def test_what_no_other_mode_mends(lbsync: Lbsync, rehearsal: Rehearse) -> None:
     """Members that differ are refused in either mode: the file is left alone, and the reason told."""
     started = rehearsal()
     before = started.config.read_bytes()
-    started.farm.servers["EX02"].state.iis.write_ssl_flags("Default Web Site/EWS", "None")
+    started.farm.servers["EX02"].state.iis.write_ssl_flags("Default Web Site/EWS", "Ssl")
     told = lbsync("advise", "--write", "--yes")
     assert told.code == ExitCode.ATTENTION
     assert "no other mode would help" in told.out

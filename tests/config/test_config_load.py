@@ -277,6 +277,7 @@ BALANCER = '[[balancers]]\nname = "lb1"\nprovider = "haproxy"\n[balancers.listen
         (swap('name = "EX01"', 'name = "Directory"'), "f.toml:8: servers.name", "lbsync's own"),
         (swap('["mail.contoso.com"]', '["a.test", "b.test", "A.test"]'), "f.toml:11: publish.hosts", "listed twice"),
         (GOOD + '[[servers]]\nname = "ex01"\nfqdn = "ex02.contoso.com"\n', "f.toml:13: servers.name", "used twice"),
+        (swap('name = "EX01"', 'name = "EX01"\ngroup = "ex01"'), "f.toml:9: servers.group", "name of a server"),
         (GOOD + '[[servers]]\nname = "EX02"\nfqdn = "EX01.contoso.com"\n', "f.toml:12: servers", "ex01.contoso.com:443"),
     ],
 )  # fmt: skip
