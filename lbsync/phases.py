@@ -197,10 +197,10 @@ class Phases:
         self.front = tuple(ends) or self.front
 
     def _rolling(self, todo: Sequence[tuple[ServerFacts, RequireSsl | EnableCertificate]]) -> None:
-        """One change per server, server by server, at most ``max_unavailable`` drained at once."""
+        """One change per server (one at least), server by server, at most ``max_unavailable`` drained at once."""
         at_once = self.desired.limits.max_unavailable
         alone = len(self.facts.servers) <= at_once
-        if alone and todo:
+        if alone:
             note = (
                 f"{len(self.facts.servers)} server(s) with max_unavailable = {at_once}: nobody would be left to serve, so none "
                 "is drained; recycling answers 503 for some seconds."
@@ -216,8 +216,7 @@ class Phases:
             if not alone:
                 front = self._undrain(server.server, front)
             finished.append(front)
-        if finished:
-            self.front = tuple(dict.fromkeys(step for front in finished[-at_once:] for step in front))
+        self.front = tuple(dict.fromkeys(step for front in finished[-at_once:] for step in front))
 
     def _drain(self, server: str, front: tuple[StepId, ...]) -> tuple[StepId, ...]:
         limits, ends = self.desired.limits, list[StepId]()

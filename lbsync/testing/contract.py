@@ -17,6 +17,7 @@ import time
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import JsonValue
 
 from lbsync.changes import (
     Drain,
@@ -28,7 +29,7 @@ from lbsync.changes import (
 )
 from lbsync.errors import UnsupportedMode
 from lbsync.facts import MemberLive
-from lbsync.model import Mode, State, Step
+from lbsync.model import Check, Mode, State, Step
 from lbsync.services import SERVICES, Service
 from lbsync.testing.subject import EVERY_S, PATIENCE_S, Subject, secrets_of, settled
 
@@ -198,7 +199,7 @@ class ProviderContract:
         assert (after.leaf, after.installed) == (served, (served,))
 
     def test_members_are_told_per_service_and_mode(self, subject: Subject) -> None:
-        """Once published, every server shows in the pools of the service, up."""
+        """Once published, every server shows in the pools of the service, up; each can be asked about by itself."""
         for step in subject.steps(subject.observe())[:3]:
             subject.do(step)
         modes = subject.provider.capabilities.modes
@@ -211,6 +212,9 @@ class ProviderContract:
         while up(subject.observe().live.members) != wanted and time.monotonic() < deadline:
             time.sleep(EVERY_S)
         assert up(subject.observe().live.members) == wanted
+        for server, mode in sorted(wanted):
+            assert subject.provider.check(_up_alone(subject, mode, server)).passed
+            assert not subject.provider.check(_up_alone(subject, mode, f"not-{server}")).passed
 
     def test_mrsproxy_is_never_offloaded(self, subject: Subject) -> None:
         """MRSProxy works over TLS only: whoever asks for it in clear is refused while planning."""
@@ -256,3 +260,9 @@ class ProviderContract:
         for bundle in (subject.first, subject.second):
             for secret in secrets_of(bundle):
                 assert secret not in said
+
+
+def _up_alone(subject: Subject, mode: Mode, server: str) -> Check:
+    """The question whether one server is up in a pool, whoever else is."""
+    args: dict[str, JsonValue] = {"service": subject.service.value, "mode": mode.value, "server": server}
+    return Check(target=subject.provider.name, verb="pool-up", args=args, summary=f"{server} is up")

@@ -128,6 +128,52 @@ def test_there_and_back(lab: Lab, lbsync: Lbsync, tmp_path: Path, monkeypatch: p
             assert b"PRIVATE KEY" not in content
 
 
+def test_server_by_server_and_back(bring_up: Callable[..., Lab], lbsync: Lbsync, tmp_path: Path) -> None:
+    """One server first, saved and applied; then the rest and the switch; each loses nothing and is taken back exactly."""
+    lab = bring_up(servers=3)
+    before = own_values(lab)
+    unknown = lbsync("plan", "--only", "EX09")
+    assert unknown.code == ExitCode.ERROR
+    assert "there are the servers EX01, EX02, EX03, and no groups" in unknown.err
+
+    planned = lbsync("plan", "--only", "ex01", "--out", "part.json")
+    assert planned.code == ExitCode.ATTENTION
+    assert "wait until EX01 answers over plain HTTP" in planned.out
+    assert "EX02, EX03 are not prepared yet" in planned.out
+    other = lbsync("apply", "part.json", "--only", "EX02", "--yes")
+    assert other.code == ExitCode.REFUSED
+    assert "made with --only EX01" in other.err
+    (tmp_path / "all.json").write_text(json.dumps(json.loads((tmp_path / "part.json").read_text()) | {"only": []}))
+    assert "changed since this plan was made" in lbsync("apply", "all.json", "--yes").err
+    first = lbsync("apply", "part.json", "--yes", "--json")
+    assert first.code == ExitCode.OK
+    between = own_values(lab)
+    assert between == before | {"EX01": between["EX01"]}
+    assert between != before
+    assert lbsync("check", "--json").document["balancers"][0]["modes"]["owa"] == "bridge"
+    assert "Prepared in part: Require SSL is off on EX01 and on at EX02, EX03" in lbsync("check").out
+    again = lbsync("apply", "--only", "EX01", "--yes")
+    assert again.code == ExitCode.OK
+    assert "EX02, EX03 are not prepared yet" in again.out
+
+    second = lbsync("apply", "--yes", "--json")
+    assert second.code == ExitCode.OK
+    assert "EX01" not in {step["target"] for step in second.document["steps"]}
+    assert lbsync("check", "--json").document["balancers"][0]["modes"]["owa"] == "offload"
+    assert lbsync("verify").code == ExitCode.OK
+
+    assert lbsync("rollback").code == ExitCode.OK
+    assert own_values(lab) == between
+    assert lbsync("rollback", first.document["run"]).code == ExitCode.OK
+    assert own_values(lab) == before
+    assert not [path for path in (lab.directory / "haproxy" / "lbsync").rglob("*") if path.is_file()]
+    reports = [json.loads(path.read_text()) for path in (tmp_path / "state" / "reports").glob("*.json")]
+    canaries = [one["canary"] for report in reports for one in report["evidence"] if one["canary"]]
+    assert len(canaries) == 4
+    assert all(canary["errors"] == 0 for canary in canaries)
+    assert sum(canary["armed"] for canary in canaries) >= 3
+
+
 def test_a_certificate_that_is_not_exportable(lab: Lab, lbsync: Lbsync) -> None:
     """The adviser says so, the plan is refused, and the servers stay as they are."""
     before = own_values(lab)
