@@ -50,6 +50,8 @@ def in_groups(desired: Desired, servers: Sequence[ServerFacts]) -> tuple[tuple[S
 
 def narrowed(desired: Desired, facts: FactSet) -> FactSet:
     """What was seen of the servers that a plan takes, as if they were the whole farm; balancers and AD's own stay."""
+    if not desired.only:
+        return facts
     listed = tuple(item for item in facts.farm.outlook_anywhere if any(_same(item.server, s) for s in desired.only))
     return facts.model_copy(
         update={

@@ -5,6 +5,7 @@ Rule of this file: with ``--write`` the configuration file changes, once it was 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from lbsync.cli.command import Session, command
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.cli.options import AsJson, ConfigFile, Only, Quiet, StateFolder
 from lbsync.errors import ConfigError
 from lbsync.services import Service
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lbsync.advice import Advice
-    from lbsync.cli.recorded import Looking
+    from lbsync.cli.house import Look
+    from lbsync.target import Capabilities
 
 _IF = (
     "What would change, repeatable: ep=on|off, version=2013|2016|2019|2019CU14|SE, mrsproxy=on|off, oauth=on|off, "
@@ -33,6 +35,10 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
     state: StateFolder = None,
     explain: Annotated[
         Service | None, typer.Option("--explain", help="Every reason for one service, with sources.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="SERVER", help="Judge these servers or groups by themselves; repeatable."),
     ] = None,
     what_if: Annotated[list[str] | None, typer.Option("--if", metavar="KEY=VALUE", help=_IF)] = None,
     write: Annotated[
@@ -57,22 +63,27 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
     """Judge each service: offload or bridge, with reasons. Only --write changes anything, and only the configuration file."""
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
         from lbsync.advise.what_if import supposition
+        from lbsync.cli.choosing import with_chosen
         from lbsync.cli.costing import tell_costs
         from lbsync.cli.modewriting import write_modes
         from lbsync.cli.supposing import tell_what_if
         from lbsync.cli.wiring import open_house
+        from lbsync.config.taken import taken_servers
 
         supposed = supposition(what_if or ())
         _alone({"--explain": explain is not None, "--if": bool(supposed), "--write": write, "--cost": cost})
+        _alone({"--only": bool(only), "--if": bool(supposed), "--write": write, "--cost": cost})
         if yes and not write:
             raise _only_with_write()
         if recorded is not None:
             from lbsync.cli.recorded import alone, open_recording
 
-            alone({"--write": write, "--cost": cost})
+            alone({"--write": write, "--cost": cost, "--only": bool(only)})
             farm = open_recording(recorded, config)
             screen.note(f"{recorded}: as it was {farm.recording.taken:%Y-%m-%d %H:%M} UTC; wishes: {farm.wishes}")
-            screen.end(tell_what_if(screen, farm, supposed) if supposed else _tell(screen, farm, explain))
+            if supposed:
+                screen.end(tell_what_if(screen, farm, supposed))
+            screen.end(_tell(screen, farm.look(), farm.capabilities, explain))
         with open_house(config, screen) as house:
             if supposed:
                 screen.end(tell_what_if(screen, house, supposed))
@@ -80,16 +91,17 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
                 screen.end(write_modes(screen, house, yes=yes))
             if cost:
                 screen.end(tell_costs(screen, house))
-            code = _tell(screen, house, explain)
+            taken = taken_servers(house.config, only or ())
+            code = _tell(screen, with_chosen(house.look(), {}, taken), house.capabilities, explain)
         screen.end(code)
 
 
-def _tell(screen: Session, farm: Looking, explain: Service | None) -> ExitCode:
-    """Show the verdicts; what to end with. Raises TargetError where anything did not answer."""
+def _tell(screen: Session, look: Look, capabilities: Mapping[str, Capabilities], explain: Service | None) -> ExitCode:
+    """Show the verdicts; returns what to end with."""
     from lbsync.advise import advise as judge
+    from lbsync.parts import narrowed
 
-    look = farm.look()
-    advice = judge(look.desired, look.facts, farm.capabilities, look.now)
+    advice = judge(look.desired, narrowed(look.desired, look.facts), capabilities, look.now)
     screen.result(*_view(advice, explain))
     screen.document(advice.model_dump(mode="json"))
     return ExitCode.ATTENTION if advice.refusals else ExitCode.OK

@@ -67,13 +67,15 @@ def test_an_unreachable_server_is_named_and_the_rest_is_shown(lbsync: Lbsync, re
 
 
 def test_two_servers_that_differ(lbsync: Lbsync, rehearsal: Rehearse) -> None:
-    """Drift is named by server; with allow_drift it is levelled."""
+    """Drift is named by server, of which each by itself is fine; with allow_drift it is levelled."""
     started = rehearsal()
     iis = started.farm.servers["EX02"].state.iis
     iis.write_ssl_flags("Default Web Site/EWS", "Ssl")
     told = lbsync("plan")
     assert told.code == ExitCode.REFUSED
     assert "EX02" in told.err
+    assert lbsync("advise").code == ExitCode.ATTENTION
+    assert lbsync("advise", "--only", "EX02").code == ExitCode.OK
     started.rewrite(modes={"default": "offload"}, limits={"allow_drift": True})
     assert lbsync("plan").code == ExitCode.ATTENTION
 

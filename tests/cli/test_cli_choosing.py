@@ -28,6 +28,7 @@ Rehearse = Callable[..., Any]
         (["advise", "--if", "ep=on", "--explain", "ews"], "do not go together"),
         (["advise", "--if", "ep=on", "--write"], "do not go together"),
         (["advise", "--cost", "--write"], "do not go together"),
+        (["advise", "--only", "EX01", "--if", "ep=on"], "do not go together"),
         (["advise", "--yes"], "--yes goes with --write only"),
         (["plan", "--mode", "ewz=bridge"], "there is no service 'ewz'"),
         (["plan", "--mode", "ews"], "this is not SERVICE=MODE"),

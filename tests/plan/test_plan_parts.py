@@ -10,7 +10,7 @@ from lbsync.desired import Desired, FactSet
 from lbsync.errors import UnsafeChange
 from lbsync.facts import FarmFacts, OutlookAnywhereFacts, ServerFacts, TokenChecking
 from lbsync.model import Mode, Plan, StepId
-from lbsync.parts import mixed
+from lbsync.parts import mixed, narrowed
 from lbsync.plan import build
 from lbsync.services import FLAG_SERVICES, Service
 from lbsync.target import Capabilities
@@ -288,6 +288,15 @@ def test_drift_beside_require_ssl_is_refused_as_ever() -> None:
         assert any("Members differ in EWS: sslFlags" in reason for reason in refused.value.reasons)
     made = plan(facts, desired(only=("EX01",)))
     assert any("whole farm cannot follow yet" in note and "sslFlags" in note for note in made.notes)
+
+
+def test_servers_are_judged_as_if_they_were_the_farm() -> None:
+    """What was seen of the others is left out, in AD too; without a choice nothing is."""
+    facts = farm("EX01")
+    assert narrowed(desired(), facts) == facts
+    part = narrowed(desired(only=("EX02",)), facts)
+    assert [s.server for s in part.servers] == [one.server for one in part.farm.outlook_anywhere] == ["EX02"]
+    assert part.balancers == facts.balancers
 
 
 def test_a_mixed_farm_is_told_by_who_is_prepared_for_what() -> None:
