@@ -28,6 +28,7 @@ from lbsync.changes import (
 from lbsync.desired import Desired, FactSet
 from lbsync.difference import flag_changes, outlook_anywhere_change
 from lbsync.facts import BalancerFacts, ServerFacts
+from lbsync.gates import answers_plain, ready, spare
 from lbsync.model import Check, Mode, Step, StepId
 from lbsync.parts import in_groups, modes_meanwhile
 from lbsync.services import NO_SSL, SERVICES, Service
@@ -158,7 +159,7 @@ class Phases:
             together = self.capabilities[seen.balancer].switches_together
             for services in [moving] if together else [(service,) for service in moving]:
                 name = f"ready:{mode}" if together else f"ready:{services[0]}:{mode}"
-                gate = self.weave.add((_ready(seen.balancer, name, services, mode),), after=self.front)
+                gate = self.weave.add((ready(seen.balancer, name, services, mode),), after=self.front)
                 change = SwitchMode(services=services, before=now[services[0]], after=mode)
                 ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=gate)
         if ends:
@@ -192,7 +193,7 @@ class Phases:
         for server in servers:
             services = [s for s in SERVICES if self.desired.modes[s] is Mode.OFFLOAD and server.vdir(s) is not None]
             for seen in self.facts.balancers:
-                gate = _answers_plain(seen.balancer, server.server, services)
+                gate = answers_plain(seen.balancer, server.server, services)
                 ends += self.weave.add((gate,), after=self.front)
         self.front = tuple(ends) or self.front
 
@@ -221,21 +222,8 @@ class Phases:
     def _drain(self, server: str, front: tuple[StepId, ...]) -> tuple[StepId, ...]:
         limits, ends = self.desired.limits, list[StepId]()
         for seen in self.facts.balancers:
-            spare = Step(
-                id=StepId(f"{seen.balancer}:spare:{server}"),
-                target=seen.balancer,
-                sign="?",
-                summary=f"wait until enough others are up to spare {server}",
-                until=(
-                    Check(
-                        target=seen.balancer,
-                        verb="spare",
-                        args={"server": server, "min": max(1, len(self.facts.servers) - limits.max_unavailable)},
-                        summary=f"enough others are up to spare {server}",
-                    ),
-                ),
-            )
-            gate = self.weave.add((spare,), after=front)
+            needed = max(1, len(self.facts.servers) - limits.max_unavailable)
+            gate = self.weave.add((spare(seen.balancer, server, needed),), after=front)
             change = Drain(server=server, timeout_s=limits.drain_timeout_s, on_timeout=limits.on_drain_timeout)
             ends += self.weave.add(self.targets[seen.balancer].lower(change, seen), after=gate)
         return tuple(ends) or front
@@ -303,42 +291,3 @@ class Phases:
         enabled = self.facts.farm.mrsproxy_of(server.server for server in self.facts.servers)
         expected = Expected(leaf=self.leaf, modes=dict(modes), mrsproxy_enabled=enabled)
         return expected.asks_mrsproxy(per_path_modes=able.per_path_modes, mrsproxy_host=able.mrsproxy_host)
-
-
-def _answers_plain(balancer: str, server: str, services: Sequence[Service]) -> Step:
-    """The gate after which a server is known to take these services over plain HTTP: the balancer's own look at it."""
-    return Step(
-        id=StepId(f"{balancer}:plain:{server}"),
-        target=balancer,
-        sign="?",
-        summary=f"wait until {server} answers over plain HTTP for {', '.join(services)}",
-        until=tuple(
-            Check(
-                target=balancer,
-                verb="pool-up",
-                args={"service": service.value, "mode": Mode.OFFLOAD.value, "server": server},
-                summary=f"{server} is up in the offload pool of {service}",
-            )
-            for service in services
-        ),
-    )
-
-
-def _ready(balancer: str, name: str, services: tuple[Service, ...], mode: Mode) -> Step:
-    """The gate ``name`` before some services go to their pool of ``mode``: all these pools are up."""
-    pools, are = ("pool", "is") if len(services) == 1 else ("pools", "are")
-    return Step(
-        id=StepId(f"{balancer}:{name}"),
-        target=balancer,
-        sign="?",
-        summary=f"wait until the {mode} {pools} of {', '.join(services)} {are} up",
-        until=tuple(
-            Check(
-                target=balancer,
-                verb="pool-up",
-                args={"service": service.value, "mode": mode.value},
-                summary=f"{mode} pool of {service} is up",
-            )
-            for service in services
-        ),
-    )

@@ -13,7 +13,7 @@ import typer
 
 from lbsync.cli.command import Session, command
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Only, Quiet, StateFolder
+from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
 from lbsync.errors import ConfigError
 from lbsync.services import Service
 
