@@ -52,7 +52,8 @@ class ServiceSpec:
 
     ``vdir`` is the virtual directory below the front-end site, ``prefix`` the canonical lower-case path clients ask for,
     ``own_ssl_flags`` the sslFlags the vdir carries out of the box (``None``: inherited from the site), ``recycle_gap`` is
-    true where recycling the pool answers 503 for some seconds (disallowOverlappingRotation).
+    true where recycling the pool answers 503 for some seconds (disallowOverlappingRotation). ``extended_protection`` is the
+    tokenChecking that ExchangeExtendedProtectionManagement.ps1 gives the vdir when it turns Extended Protection on.
     """
 
     service: Service
@@ -65,6 +66,7 @@ class ServiceSpec:
     offloadable: bool = True
     pool_shared_with_back_end: bool = True
     recycle_gap: bool = False
+    extended_protection: str = "Require"
 
     @property
     def location(self) -> str:
@@ -79,15 +81,21 @@ _TABLE = (
         Service.OUTLOOK_ANYWHERE, "Rpc", "MSExchangeRpcProxyFrontEndAppPool", "/rpc", "/rpc/healthcheck.htm", "RpcProxy",
         NO_SSL, pool_shared_with_back_end=False, recycle_gap=True,
     ),
-    ServiceSpec(Service.OAB, "OAB", "MSExchangeOABAppPool", "/oab", "/oab/healthcheck.htm", "OabProxy", REQUIRE_SSL),
+    ServiceSpec(
+        Service.OAB, "OAB", "MSExchangeOABAppPool", "/oab", "/oab/healthcheck.htm", "OabProxy", REQUIRE_SSL,
+        extended_protection="Allow",
+    ),
     ServiceSpec(
         Service.ACTIVESYNC, "Microsoft-Server-ActiveSync", "MSExchangeSyncAppPool", "/microsoft-server-activesync",
-        "/Microsoft-Server-ActiveSync/healthcheck.htm", "ActiveSyncProxy", REQUIRE_SSL,
+        "/Microsoft-Server-ActiveSync/healthcheck.htm", "ActiveSyncProxy", REQUIRE_SSL, extended_protection="Allow",
     ),
-    ServiceSpec(Service.EWS, "EWS", "MSExchangeServicesAppPool", "/ews", "/ews/healthcheck.htm", "EwsProxy", None),
+    ServiceSpec(
+        Service.EWS, "EWS", "MSExchangeServicesAppPool", "/ews", "/ews/healthcheck.htm", "EwsProxy", None,
+        extended_protection="Allow",
+    ),
     ServiceSpec(
         Service.AUTODISCOVER, "Autodiscover", "MSExchangeAutodiscoverAppPool", "/autodiscover",
-        "/autodiscover/healthcheck.htm", "AutoDiscoverProxy", None,
+        "/autodiscover/healthcheck.htm", "AutoDiscoverProxy", None, extended_protection="None",
     ),
     ServiceSpec(
         Service.MAPI, "mapi", "MSExchangeMapiFrontEndAppPool", "/mapi", "/mapi/healthcheck.htm", "MapiProxy",
@@ -95,7 +103,7 @@ _TABLE = (
     ),
     ServiceSpec(
         Service.MRSPROXY, "EWS", "MSExchangeServicesAppPool", "/ews/mrsproxy.svc", "/ews/healthcheck.htm", "EwsProxy",
-        None, offloadable=False,
+        None, offloadable=False, extended_protection="Allow",
     ),
 )  # fmt: skip
 

@@ -15,7 +15,8 @@ from pydantic import JsonValue
 
 from lbsync.desired import Desired, FactSet
 from lbsync.errors import ConfigError
-from lbsync.facts import BalancerFacts, OAuthFacts, ServerFacts, TokenChecking
+from lbsync.facts import BalancerFacts, OAuthFacts, ServerFacts, TokenChecking, VdirFacts
+from lbsync.services import SERVICES
 from lbsync.target import Capabilities
 
 
@@ -139,15 +140,19 @@ def suppose(
 
 
 def _server(server: ServerFacts, said: Mapping[str, str]) -> ServerFacts:
-    """One server as it would be. Off is off everywhere, on is on wherever a service is published."""
+    """One server as it would be. Off is off everywhere; on is what Microsoft's script sets where a service is published."""
     if "version" in said:
         build = VERSIONS[said["version"]][0]
         server = server.model_copy(update={"version": build, "build": build})
     if "ep" not in said:
         return server
-    checking = TokenChecking.REQUIRE if said["ep"] == "on" else TokenChecking.NONE
     vdirs = tuple(
-        vdir.model_copy(update={"token_checking": checking}) if vdir.services or said["ep"] == "off" else vdir
-        for vdir in server.vdirs
+        vdir.model_copy(update={"token_checking": _checking(vdir, on=said["ep"] == "on")}) for vdir in server.vdirs
     )
     return server.model_copy(update={"vdirs": vdirs})
+
+
+def _checking(vdir: VdirFacts, *, on: bool) -> TokenChecking:
+    if not on:
+        return TokenChecking.NONE
+    return TokenChecking(SERVICES[vdir.services[0]].extended_protection) if vdir.services else vdir.token_checking

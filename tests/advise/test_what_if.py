@@ -90,6 +90,24 @@ def test_a_mode_that_is_not_wanted_is_judged_too() -> None:
     assert not any(one.wanted for one in change.verdicts if one.mode is Mode.OFFLOAD)
 
 
+def test_extended_protection_is_supposed_as_the_script_of_microsoft_sets_it() -> None:
+    """Allow where clients without it must still come in, None for Autodiscover, and nothing where no service is."""
+    _, facts, _ = suppose({"ep": "on"}, desired(), protected(fact_set()), ABLE)
+    assert {
+        vdir.location.removeprefix("Default Web Site/"): vdir.token_checking.value for vdir in facts.servers[0].vdirs
+    } == {
+        "owa": "Require",
+        "ecp": "Require",
+        "Rpc": "Require",
+        "OAB": "Allow",
+        "Microsoft-Server-ActiveSync": "Allow",
+        "EWS": "Allow",
+        "Autodiscover": "None",
+        "mapi": "Require",
+        "Microsoft-Server-ActiveSync/Proxy": "Allow",
+    }
+
+
 def test_without_extended_protection_offloading_becomes_possible() -> None:
     """It is off everywhere then, also where no service is published."""
     change = what_if(["ep=off"], facts=protected(fact_set()))
