@@ -38,12 +38,26 @@ class OutlookAnywhereWish(Value):
     iis_authentication: tuple[Literal["Basic", "Ntlm", "Negotiate"], ...] | None = None
 
 
+class Remembered(Value):
+    """What lbsync found before it offloaded and has not given back since; folded from the ledger by ``remembered``.
+
+    ``flags``: own sslFlags by server and location in lower case, ``None`` for inherited. ``outlook_anywhere``: by server the
+    settings before SSLOffloading was turned on; a server that is not there, while ``outlook_anywhere_offloaded``, had it on
+    already.
+    """
+
+    flags: dict[str, dict[str, str | None]] = Field(default_factory=dict)
+    outlook_anywhere: dict[str, dict[str, bool]] = Field(default_factory=dict)
+    outlook_anywhere_offloaded: bool = False
+
+
 class Desired(Value):
     """The farm as it shall be.
 
     ``modes`` names a mode for each service. ``leaf`` is the certificate that balancers shall serve, ``None`` when it could
     not be determined (``leaf_problem`` then says why). ``trusted_leg`` declares the balancer-to-server leg fit for
-    credentials in clear, without which nothing is offloaded.
+    credentials in clear, without which nothing is offloaded. ``for_extended_protection``: Outlook Anywhere shall be as
+    Microsoft's script for Extended Protection demands, whatever was found before.
     """
 
     farm: str
@@ -63,6 +77,8 @@ class Desired(Value):
     """By server: the group it is taken with; a server that is not named has none."""
     only: tuple[str, ...] = ()
     """The servers to take now, by their configured names; empty: all."""
+    for_extended_protection: bool = False
+    remembered: Remembered = Remembered()
 
 
 class FactSet(Value):

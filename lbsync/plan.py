@@ -17,6 +17,7 @@ from lbsync.advise import advise, advise_distribution, advise_retirement, advise
 from lbsync.advise.parts import judged_in_part
 from lbsync.advise.rotation import guarded
 from lbsync.desired import Desired, FactSet
+from lbsync.difference import as_found
 from lbsync.errors import UnsafeChange
 from lbsync.model import Plan
 from lbsync.parts import left, modes_of_all
@@ -71,6 +72,7 @@ def build(
     phases = _admitted(desired, facts, targets, capabilities, advice, now=now)
     phases.rollout()
     phases.notes += [*left(desired, facts), *(f"the whole farm cannot follow yet: {_told(one)}" for one in later)]
+    phases.notes += as_found(desired, facts)
     return _plan(phases, advice)
 
 

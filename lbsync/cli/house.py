@@ -205,10 +205,12 @@ class House:
         return find_leaf(self.config, tuple(servers), lambda: self._file().read(), now)
 
     def plan(self, look: Look) -> Plan:
-        """The plan. Raises UnsafeChange, UnsupportedMode."""
+        """The plan, with what the ledger tells of the time before. Raises UnsafeChange, UnsupportedMode."""
+        from lbsync.cli.listing import remembered
         from lbsync.plan import build
 
-        return build(look.desired, look.facts, self.targets, self.capabilities, look.now)
+        desired = look.desired.model_copy(update={"remembered": remembered(self._screen, look.desired.farm)})
+        return build(desired, look.facts, self.targets, self.capabilities, look.now)
 
     def secret(self, reference: str) -> SecretStr:
         """Resolve a reference of the configuration; hidden everywhere from then on. Raises SecretError."""

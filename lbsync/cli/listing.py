@@ -12,6 +12,7 @@ from lbsync.cli.options import AsJson, Quiet, RunId, StateFolder
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from lbsync.desired import Remembered
     from lbsync.errors import LbsyncError
     from lbsync.ledger import Ledger
     from lbsync.run import Entry, RunPhase
@@ -65,6 +66,18 @@ def recorded(screen: Session) -> tuple[tuple[Entry, ...], ...]:
         return ()
     with ledger:
         return tuple(ledger.events(found.run_id) for found in ledger.runs())
+
+
+def remembered(screen: Session, farm: str) -> Remembered:
+    """What lbsync found on this farm before it offloaded; nothing from a damaged ledger, with which no run may begin anyway."""
+    from lbsync.desired import Remembered
+    from lbsync.errors import LedgerError
+    from lbsync.remembered import recall
+
+    try:
+        return recall(recorded(screen), farm)
+    except LedgerError:
+        return Remembered()
 
 
 def nothing_yet(screen: Session) -> Exception:
