@@ -18,6 +18,7 @@ from lbsync.cli import (
     confirming,
     listing,
     planning,
+    preparing,
     providing,
     pruning,
     recording,
@@ -86,4 +87,5 @@ for _command, _name in (
     app.command(_name)(_command)
 app.add_typer(configuring.app, name="config")
 app.add_typer(certs.app, name="cert")
+app.add_typer(preparing.app, name="prepare")
 app.add_typer(rehearsing.app, name="lab")

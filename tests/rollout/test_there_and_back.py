@@ -1,7 +1,8 @@
-"""Changing one's mind: bridge, offload and bridge again by plans, under load, on a farm that did not begin as set-up leaves one."""
+"""Changing one's mind: bridge, offload and bridge again by plans, under load, on a farm that is not as set-up leaves one."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
@@ -52,7 +53,7 @@ def test_a_farm_goes_there_and_back_under_load_and_ends_as_it_began(odd: Rehears
     assert code == ExitCode.OK, said
     begun = odd.snapshot()
     paths = tuple(f"/{name}/healthcheck.htm" for name in ("owa", "ews", "mapi", "rpc", "oab"))
-    with Load(replace(load_on(odd), paths=paths)) as load:
+    with Load(replace(load_on(odd), paths=paths, fresh_pause_s=0.1)) as load:
         code, there = odd.run(tmp_path, "apply", "--yes", "--mode", "all=offload")
         assert code == ExitCode.OK, there
         away = odd.snapshot()
@@ -69,3 +70,19 @@ def test_a_farm_goes_there_and_back_under_load_and_ends_as_it_began(odd: Rehears
     assert "Outlook Anywhere of EX01 keeps SSLOffloading true" in told
     assert odd.snapshot() == begun
     assert odd.run(tmp_path, "plan")[0] == ExitCode.OK
+
+    code, said = odd.run(tmp_path, "prepare", "ep", "--check")
+    assert code == ExitCode.ATTENTION, said
+    assert "Not ready for Extended Protection: outlook-anywhere; lbsync prepare ep meets them." in said
+    assert odd.snapshot() == begun
+    code, said = odd.run(tmp_path, "prepare", "ep", "--yes", "--no-canary")
+    assert code == ExitCode.OK, said
+    prepared = odd.snapshot()
+    assert all(one["ssl_offloading"] is False for one in prepared.outlook_anywhere.values())
+    assert prepared.own_values["EX01"][EWS] == "Ssl"
+    assert r".\ExchangeExtendedProtectionManagement.ps1 -ExchangeServerNames EX01,EX02" in said
+    code, said = odd.run(tmp_path, "prepare", "ep", "--check", "--json")
+    assert (code, json.loads(said)["ready"]) == (ExitCode.OK, True), said
+    code, said = odd.run(tmp_path, "rollback", "--quiet", "--no-canary")
+    assert code == ExitCode.OK, said
+    assert odd.snapshot() == begun
