@@ -15,7 +15,8 @@ from lbsync.protection.demand import Demand
 from lbsync.services import SERVICES
 from lbsync.target import Capabilities
 
-_LOGON = frozenset({"balancer-ntlm", "balancer-cannot-bridge"})
+_LOGON = frozenset({"balancer-ntlm", "balancer-ntlm-unused", "balancer-cannot-bridge"})
+"""Rules of the adviser about logging on. Declaring NTLM unused forbids no bridging, but nobody can bind a channel there."""
 
 
 def bridging(facts: FactSet) -> Demand:

@@ -131,6 +131,12 @@ def test_without_a_known_certificate_nobody_holds_another() -> None:
             "lb1: ",
             "Stream it.",
         ),
+        (
+            ABLE.model_copy(update={"ntlm_safe": frozenset[Mode](), "ntlm_unused": True}),
+            "logon",
+            "declared unused",
+            "stream",
+        ),
         (ABLE.model_copy(update={"modes": frozenset({Mode.OFFLOAD})}), "logon", "cannot bridge", "another balancer"),
         (
             ABLE.model_copy(update={"resumes_sessions": True}),
