@@ -37,6 +37,12 @@ def _given_back(desired: Desired, server: ServerFacts, vdir: VdirFacts, service:
     return known.get(vdir.location.lower(), SERVICES[service].own_ssl_flags)
 
 
+def gives_back(desired: Desired, facts: FactSet) -> bool:
+    """True where something may come back that lbsync took away: only then is the ledger worth asking."""
+    changes = (change for server in facts.servers for change in flag_changes(desired, server))
+    return _comes_back(desired, facts) or any(change.after != NO_SSL for change in changes)
+
+
 def as_found(desired: Desired, facts: FactSet) -> tuple[str, ...]:
     """What goes back to what lbsync found and not to what Exchange has out of the box: a line each, for the plan to tell."""
     lines = [

@@ -207,9 +207,12 @@ class House:
     def plan(self, look: Look) -> Plan:
         """The plan, with what the ledger tells of the time before. Raises UnsafeChange, UnsupportedMode."""
         from lbsync.cli.listing import remembered
+        from lbsync.difference import gives_back
         from lbsync.plan import build
 
-        desired = look.desired.model_copy(update={"remembered": remembered(self._screen, look.desired.farm)})
+        desired = look.desired
+        if gives_back(desired, look.facts):
+            desired = desired.model_copy(update={"remembered": remembered(self._screen, desired.farm)})
         return build(desired, look.facts, self.targets, self.capabilities, look.now)
 
     def secret(self, reference: str) -> SecretStr:

@@ -9,7 +9,7 @@ import pytest
 
 from lbsync.changes import FlagChange, RequireSsl, SetOutlookAnywhere
 from lbsync.desired import Desired, FactSet, Remembered
-from lbsync.difference import as_found, flag_changes, outlook_anywhere_change
+from lbsync.difference import as_found, flag_changes, gives_back, outlook_anywhere_change
 from lbsync.exchange.farm import FarmTarget
 from lbsync.exchange.lowering import lower
 from lbsync.exchange.session import SessionPool
@@ -163,6 +163,17 @@ def test_flags_go_back_to_what_was_found() -> None:
     ]
     assert as_found(back(), facts) == ()
     assert as_found(desired(remembered=wish.remembered.model_dump()), facts) == ()
+
+
+def test_the_ledger_is_asked_only_where_something_may_come_back() -> None:
+    """Flags that go on, or Outlook Anywhere that leaves offloading; not on the way there, and not where all is as wanted."""
+    facts = offloaded()
+    bridged = fact_set(balancers=(balancer_facts(modes=BRIDGED),))
+    assert gives_back(desired(BRIDGED), facts)
+    assert gives_back(desired(BRIDGED), facts.model_copy(update={"servers": bridged.servers}))
+    assert gives_back(desired(BRIDGED), bridged.model_copy(update={"servers": facts.servers}))
+    assert not gives_back(desired(BRIDGED), bridged)
+    assert not gives_back(desired(), bridged)
 
 
 @pytest.mark.parametrize(
