@@ -126,16 +126,26 @@ def _meet(
     if plan is None or not plan.steps:
         return False
     agreed(screen, plan, yes=yes)
-    if screen.as_json:  # one document in the end
-        with screen.muted():
-            ended = carry_out(screen, house, wanted, plan, confirm_s, canary=canary)
-    else:
+    if not screen.as_json:
         ended = carry_out(screen, house, wanted, plan, confirm_s, canary=canary)
+    else:
+        with screen.muted():  # one document in the end
+            ended = carry_out(screen, house, wanted, plan, confirm_s, canary=canary)
     if ended is not ExitCode.OK:
-        _, judged = _judged(house)
-        screen.document(_document(judged, ready=False, commands=()))
+        _tell_run(screen)
         screen.end(ended)
     return True
+
+
+def _tell_run(screen: Session) -> None:
+    """For machines: the run that did not come through, as it stands."""
+    from lbsync.cli.listing import existing
+    from lbsync.cli.runview import run_document
+
+    ledger = existing(screen)
+    assert ledger is not None  # noqa: S101  a run has just been written to it
+    with ledger:
+        screen.document(run_document(ledger.run(ledger.runs()[0].run_id)))
 
 
 def _warn_of_going_back(screen: Session, house: House) -> None:

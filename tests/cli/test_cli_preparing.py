@@ -40,6 +40,16 @@ def test_what_can_be_met_is_met_and_the_rest_is_told(lbsync: Lbsync, rehearsal: 
     assert len(lbsync("runs", "--json").document) == 2
 
 
+def test_a_run_that_fails_is_taken_back_and_told(lbsync: Lbsync, rehearsal: Rehearse) -> None:
+    """IIS never shows what AD holds: the code is that of any run, and machines get the run."""
+    options = {"modes": {"default": "bridge"}, "limits": {"outlook_anywhere_wait_s": 0.2}}
+    started = rehearsal(options, oa_offloaded=True, oa_lag_s=300.0)
+    told = lbsync("prepare", "ep", "--yes", "--json")
+    assert told.code == ExitCode.TAKEN_BACK
+    assert told.document["phase"] == "undone"
+    assert all(one.ssl_offloading for one in started.farm.state.directory.outlook_anywhere.values())
+
+
 def words(parts: object) -> str:
     """What a person reads."""
     return "\n".join(str(part) for part in parts)  # type: ignore[attr-defined]
