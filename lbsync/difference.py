@@ -40,7 +40,9 @@ def _given_back(desired: Desired, server: ServerFacts, vdir: VdirFacts, service:
 def gives_back(desired: Desired, facts: FactSet) -> bool:
     """True where something may come back that lbsync took away: only then is the ledger worth asking."""
     changes = (change for server in facts.servers for change in flag_changes(desired, server))
-    return _comes_back(desired, facts) or any(change.after != NO_SSL for change in changes)
+    bridged = desired.modes[Service.OUTLOOK_ANYWHERE] is Mode.BRIDGE
+    offloading = bridged and any(now.ssl_offloading for now in _outlook_anywhere(facts))
+    return offloading or any(change.after != NO_SSL for change in changes)
 
 
 def as_found(desired: Desired, facts: FactSet) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from lbsync.desired import Desired, FactSet
+from lbsync.desired import Desired, FactSet, Remembered
 from lbsync.errors import UnsafeChange
 from lbsync.facts import FarmFacts, OutlookAnywhereFacts, ServerFacts, TokenChecking
 from lbsync.model import Mode, Plan, StepId
@@ -152,7 +152,10 @@ def test_towards_bridge_the_balancers_come_first_for_all_servers() -> None:
     assert made.modes == BRIDGED
     (note,) = made.notes
     assert note.startswith("Require SSL stays off on EX02, EX03 for owa, ecp, outlook_anywhere,")
-    rest = plan(farm("EX02", "EX03", modes=BRIDGED), desired(BRIDGED))
+    found = {"ssl_offloading": False, "internal_clients_require_ssl": True, "external_clients_require_ssl": True}
+    ledger = Remembered(outlook_anywhere={"EX02": found, "EX03": found})
+    wish = desired(BRIDGED).model_copy(update={"remembered": ledger})
+    rest = plan(farm("EX02", "EX03", modes=BRIDGED), wish)
     assert flagged(rest) == ["EX02", "EX03"]
     assert outlook(rest) == [("EX02", False), ("EX03", False)]
     last = plan(farm("EX03", modes=BRIDGED), desired(BRIDGED, only=("EX03",)))
