@@ -206,9 +206,10 @@ class MemberLive(Value):
 
 
 class BalancerLive(Value):
-    """What may change by itself."""
+    """What may change by itself. ``unit`` is the device of a pair that answered, ``None`` where there is no pair."""
 
     members: tuple[MemberLive, ...] = ()
+    unit: str | None = None
 
 
 class BalancerFacts(Value):

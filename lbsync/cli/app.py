@@ -16,6 +16,7 @@ from lbsync.cli import (
     checking,
     configuring,
     confirming,
+    drifting,
     listing,
     planning,
     preparing,
@@ -34,9 +35,9 @@ HELP = """Take an Exchange farm's TLS off, or across, its load balancer, and kee
 
 A change goes: check, advise, plan, apply, verify; and back by rollback. Every step is written down before it is done.
 """
-EPILOG = """Exit codes: 0 done or nothing to do; 1 error; 2 plan has changes, check, advise or watch need attention; 3 refused,
-nothing changed; 4 not as wanted (verify); 5 taken back, as before; 6 half-way, resume or rollback; 7 the way back stopped;
-8 critical (watch)."""
+EPILOG = """Exit codes: 0 done or nothing to do; 1 error; 2 plan has changes, check, advise, watch or drift need attention;
+3 refused, nothing changed; 4 not as wanted (verify); 5 taken back, as before; 6 half-way, resume or rollback; 7 the way back
+stopped; 8 critical (watch)."""
 
 app = typer.Typer(
     name="lbsync",
@@ -80,6 +81,7 @@ for _command, _name in (
     (rotating.rotate, "rotate"),
     (pruning.prune, "prune"),
     (watching.watch, "watch"),
+    (drifting.drift, "drift"),
     (listing.runs, "runs"),
     (listing.show, "show"),
     (providing.providers, "providers"),

@@ -142,7 +142,7 @@ def carry_out(
             run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id)
         if run.phase is RunPhase.APPLIED:
             look_from_outside(screen, house, look, story)
-        return finish(screen, ledger, run, story, wanted=RunPhase.APPLIED)
+        return finish(screen, house, ledger, run, story, wanted=RunPhase.APPLIED)
 
 
 def found(look: Look) -> Found:

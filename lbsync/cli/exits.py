@@ -19,8 +19,8 @@ class ExitCode(IntEnum):
     ERROR = 1
     """It could not be done; the message says what state things are in."""
     ATTENTION = 2
-    """plan: there are changes. check: problems were found. advise: something wanted is refused. prepare: something
-    is open. watch: something is to be looked at by day."""
+    """plan: there are changes. check: problems were found. advise: something wanted is refused. prepare: something is open.
+    watch: something is to be looked at by day. drift: something differs."""
     REFUSED = 3
     """Unsafe, unsupported or stale: nothing was changed."""
     NOT_PROVEN = 4

@@ -33,7 +33,7 @@ def resume(
             with at_work(screen, house, ledger, ignore_hangup=waits) as engine:
                 after = engine.resume(run_id, actor=actor())
             wanted = RunPhase.UNDONE if before.turned_back else RunPhase.APPLIED
-            screen.end(finish(screen, ledger, after, Story(), wanted=wanted))
+            screen.end(finish(screen, house, ledger, after, Story(), wanted=wanted))
 
 
 def _unfinished(found: str | None, run: str) -> str | None:

@@ -49,7 +49,7 @@ def rollback(  # noqa: PLR0917  # typer calls it by keyword
                 at_work(screen, house, ledger, watch) as engine,
             ):
                 after = engine.rollback(run_id, actor=actor(), force=force)
-            screen.end(finish(screen, ledger, after, story, wanted=RunPhase.UNDONE))
+            screen.end(finish(screen, house, ledger, after, story, wanted=RunPhase.UNDONE))
 
 
 def _refuse_pruned(screen: Session, ledger: Ledger, run_id: str) -> None:

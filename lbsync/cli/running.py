@@ -90,8 +90,9 @@ def at_work(
             screen.end(ExitCode.UNFINISHED)
 
 
-def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: RunPhase) -> ExitCode:
-    """Write the report and say how it ended; returns what the command is to end with."""
+def finish(screen: Session, house: House, ledger: Ledger, run: Run, story: Story, *, wanted: RunPhase) -> ExitCode:
+    """Write the report, say how it ended, and keep what holds now; returns what the command is to end with."""
+    from lbsync.cli.baselinefile import remember
     from lbsync.cli.runview import run_document
     from lbsync.engine import problem
 
@@ -110,6 +111,7 @@ def finish(screen: Session, ledger: Ledger, run: Run, story: Story, *, wanted: R
     if path is not None:
         screen.result(f"Report: {path}")
     if trouble is None:
+        remember(screen, house, "applied" if run.phase is RunPhase.APPLIED else "rolled back", run.run_id)
         return ExitCode.OK
     if run.phase is RunPhase.UNDONE and removed_for_good(run):
         return ExitCode.ERROR  # what was removed is not as before

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from lbsync.cli.baselinefile import baseline_path, load_baseline, sight
 from lbsync.cli.command import Session
 from lbsync.cli.house import House, Seen
 from lbsync.cli.listing import existing, left_unfinished
 from lbsync.cli.renewing import candidates, served
 from lbsync.cli.runview import PHASES
 from lbsync.desired import FactSet
+from lbsync.drift.compare import compare
+from lbsync.drift.difference import Difference
 from lbsync.errors import CertificateError, LbsyncError, SecretError, UnsafeChange
 from lbsync.rotation.candidates import Candidate, renewals
 from lbsync.run import RunPhase, RunSummary
@@ -31,15 +34,19 @@ def look(screen: Session, house: House) -> tuple[Sight, Seen]:
     current = _current(house, seen, unseen)
     found, unreadable = _found(house, seen, unseen)
     hosts = house.config.publish.hosts
+    hindrance = _hindrance(screen, seen)
+    differences, since, broken = _drift(screen, house, seen) if hindrance is None else ((), "", ())
     return Sight(
         facts=FactSet(servers=seen.servers, farm=seen.farm, balancers=seen.balancers),
         greetings=_greetings(house, seen),
         current=current,
         renewals=renewals(current, found, datetime.now(UTC), hosts) if current is not None else (),
-        unreadable=unreadable,
+        unreadable=(*unreadable, *broken),
         unseen=tuple(unseen),
-        hindrance=_hindrance(screen, seen),
+        hindrance=hindrance,
         taken_back=_taken_back(screen),
+        drift=differences,
+        since=since,
     ), seen
 
 
@@ -64,6 +71,20 @@ def _hindrance(screen: Session, seen: Seen) -> Hindrance | None:
             remedy="wait for it to end; lbsync check shows the mark",
         )
     return None
+
+
+def _drift(
+    screen: Session, house: House, seen: Seen
+) -> tuple[tuple[Difference, ...], str, tuple[tuple[str, str], ...]]:
+    """What differs from the baseline, where that is from, and why it could not be read; nothing is asked for it."""
+    path = baseline_path(screen, house)
+    try:
+        baseline = load_baseline(path)
+    except LbsyncError as error:
+        return (), "", ((str(path), error.message),)
+    if baseline is None:
+        return (), "", ()
+    return compare(baseline, sight(house, seen)).differences, baseline.told, ()
 
 
 def _taken_back(screen: Session) -> dict[Fingerprint, str]:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from lbsync.desired import FactSet
+from lbsync.drift.cause import causes
+from lbsync.drift.difference import Difference, Kind
 from lbsync.model import Value
 from lbsync.rotation.candidates import Judged
 from lbsync.verdict import Greeting, Light, judge_greeting
@@ -64,7 +66,8 @@ class Sight(Value):
 
     ``greetings`` are full handshakes with each published listener for each host; ``renewals`` what could follow ``current``;
     ``unreadable`` paths of dropped files and why; ``unseen`` what did not answer and why; ``hindrance`` why no run may begin;
-    ``taken_back`` by fingerprint the run that a person, or its own failure, took back after it had gone to that certificate.
+    ``taken_back`` by fingerprint the run that a person, or its own failure, took back after it had gone to that certificate;
+    ``drift`` is what differs from the baseline that ``since`` names.
     """
 
     facts: FactSet
@@ -75,6 +78,8 @@ class Sight(Value):
     unseen: tuple[tuple[str, str], ...] = ()
     hindrance: Hindrance | None = None
     taken_back: dict[Fingerprint, str] = Field(default_factory=dict[Fingerprint, str])
+    drift: tuple[Difference, ...] = ()
+    since: str = ""
 
     @property
     def fit(self) -> tuple[CertificateInfo, ...]:
@@ -97,6 +102,7 @@ def items(sight: Sight, memory: Memory, thresholds: Thresholds, now: datetime) -
         *_renewals(sight, thresholds, now),
         *(Item(level=Level.WARNING, subject=path, text=why) for path, why in sight.unreadable),
         *(_failure(failure) for failure in memory.failures.values()),
+        *_drifted(sight),
     )
 
 
@@ -180,6 +186,26 @@ def _renewals(sight: Sight, thresholds: Thresholds, now: datetime) -> Iterator[I
         elif sight.current is not None and _due(sight.current, thresholds, now) and not fit:
             reasons = " ".join((*one.refused, *one.doubts))
             yield Item(level=Level.WARNING, subject="no renewal", text=f"{where}: {reasons}")
+
+
+_ELSEWHERE = frozenset({Kind.STORE, Kind.INSTALLED, Kind.MEMBER})
+"""What a watch tells otherwise (a renewed certificate), or a person did to the configuration."""
+_LISTED = 3
+
+
+def _drifted(sight: Sight) -> Iterator[Item]:
+    found = [one for one in sight.drift if one.kind not in _ELSEWHERE]
+    if not found:
+        return
+    likely = causes(sight.drift, sight.facts)
+    listed = [f"{one.target}: {one.subject}: {one.text}, likely {likely[one].text}" for one in found[:_LISTED]]
+    more = [f"and {len(found) - _LISTED} more"] if len(found) > _LISTED else []
+    yield Item(
+        level=Level.WARNING,
+        subject="drift",
+        text=f"since {sight.since}: {'; '.join((*listed, *more))}",
+        remedy="lbsync drift tells all of it, and what to do",
+    )
 
 
 def _due(info: CertificateInfo, thresholds: Thresholds, now: datetime) -> bool:

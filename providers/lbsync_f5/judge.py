@@ -22,7 +22,7 @@ from lbsync_f5.names import Names, leaf_of
 from lbsync_f5.policy import live_names, modes_of, mrsproxy_policy, policy
 from lbsync_f5.project import is_whole, policy_names, policy_rules, profile_names, projected
 from lbsync_f5.render import names_of, plain_address, port_of, profiles_of, render
-from lbsync_f5.seen import Seen
+from lbsync_f5.seen import Seen, Standing
 from lbsync_f5.settings import F5Settings
 from lbsync_f5.things import Thing, digest_of, mark_of, structure_of, structure_of_marks
 from lbsync_f5.wire import fingerprint, pool_members, served
@@ -54,8 +54,15 @@ def judge(spec: BalancerSpec, settings: F5Settings, seen: Seen, services: Iterab
         problems=(*edits(seen, names), *_drains(spec, seen, live)),
         notes=tuple(_notes(settings, seen)),
         image=image_of(seen, settings, names),
-        live=BalancerLive(members=members(spec, asked, seen, live)) if standing.devices else BalancerLive(),
+        live=BalancerLive(members=members(spec, asked, seen, live), unit=_unit(standing))
+        if standing.devices
+        else BalancerLive(),
     )
+
+
+def _unit(standing: Standing) -> str | None:
+    """The device of a pair that was asked; ``None`` for one that is alone."""
+    return standing.itself.name if len(standing.devices) > 1 and standing.itself is not None else None
 
 
 def front_of(seen: Seen, settings: F5Settings, names: Names) -> Mapping[str, Any] | None:
