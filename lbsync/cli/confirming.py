@@ -21,27 +21,27 @@ def confirm(
         from lbsync.cli.listing import existing, nothing_yet
         from lbsync.cli.running import actor
         from lbsync.engine import confirm as keep
+        from lbsync.ledger import holder
 
         ledger = existing(screen)
         if ledger is None:
             raise nothing_yet(screen)
         with ledger:
             run_id = _waiting(ledger, run)
+            at_work = holder(screen.ledger_path) is not None
             keep(ledger, run_id, actor=actor())
         screen.result(f"Confirmed: run {run_id} stays.")
         screen.document({"run": run_id, "confirmed": True})
-        _remember(screen, config, run_id)
+        if not at_work:
+            _remember(screen, config, run_id)
 
 
 def _remember(screen: Session, config: Path | None, run_id: str) -> None:
-    """Keep what holds now for ``lbsync drift``, where the process that applied it is gone and cannot."""
+    """Keep what holds now for ``lbsync drift``: the process that applied it is gone and cannot."""
     from lbsync.cli.baselinefile import remember
     from lbsync.cli.wiring import open_house
     from lbsync.errors import LbsyncError
-    from lbsync.ledger import holder
 
-    if holder(screen.ledger_path) is not None:
-        return
     try:
         with open_house(config, screen) as house:
             remember(screen, house, "applied", run_id)

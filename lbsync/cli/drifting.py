@@ -47,14 +47,10 @@ def drift(  # noqa: PLR0917  # typer calls it by keyword
 
         if yes and not adopt:
             raise _only_with_adopt()
-        hindrance = _hindrance(screen)
-        if hindrance is not None and adopt:
-            raise hindrance
-        if hindrance is not None:
-            screen.warn(f"{hindrance.message}: {hindrance.remedy}")
+        _refuse_half_way(screen, adopt=adopt)
         with open_house(config, screen) as house:
             path = baseline_path(screen, house)
-            baseline = _known(path, adopt=adopt)
+            baseline = _known(screen, path, adopt=adopt)
             seen = house.see()
             today = sight(house, seen)
             told = _told(house, seen, today, baseline) if baseline is not None else None
@@ -69,17 +65,18 @@ def drift(  # noqa: PLR0917  # typer calls it by keyword
         screen.end(_code(told.compared))
 
 
-def _known(path: Path, *, adopt: bool) -> Baseline | None:
+def _known(screen: Session, path: Path, *, adopt: bool) -> Baseline | None:
     """What is remembered. Raises LbsyncError where there is nothing, or it cannot be read, and nothing is to be adopted."""
     from lbsync.cli.baselinefile import load_baseline
     from lbsync.errors import LbsyncError
 
     try:
         found = load_baseline(path)
-    except LbsyncError:
+    except LbsyncError as error:
         if not adopt:
             raise
-        return None  # a new one takes its place
+        screen.warn(f"{error.message}; a new one takes its place")
+        return None
     if found is None and not adopt:
         raise _no_baseline(str(path))
     return found
@@ -184,22 +181,35 @@ def _adopt(screen: Session, house: House, seen: Seen, told: Told | None, *, yes:
     return ExitCode.OK
 
 
-def _hindrance(screen: Session) -> LbsyncError | None:
-    """A run that is at work or stands half-way: what is there now is nobody's wish."""
+def _refuse_half_way(screen: Session, *, adopt: bool) -> None:
+    """A run at work or half-way: what is there now is nobody's wish. It is told; raises LbsyncError where it would be adopted."""
     from lbsync.cli.listing import left_unfinished
+    from lbsync.errors import LedgerError
 
-    return left_unfinished(screen)
+    try:
+        hindrance = left_unfinished(screen)
+    except LedgerError as damaged:
+        hindrance = damaged
+    if hindrance is None:
+        return
+    if adopt:
+        raise hindrance
+    screen.warn(f"{hindrance.message}: {hindrance.remedy}")
 
 
 def _warn_outdated(screen: Session, baseline: Baseline) -> None:
     from lbsync.cli.listing import existing
     from lbsync.drift.baseline import outdated
+    from lbsync.errors import LedgerError
 
-    ledger = existing(screen)
-    if ledger is None:
-        return
-    with ledger:
-        run = outdated(baseline, ledger.runs())
+    try:
+        ledger = existing(screen)
+        if ledger is None:
+            return
+        with ledger:
+            run = outdated(baseline, ledger.runs())
+    except LedgerError:
+        return  # told before
     if run is not None:
         screen.warn(
             f"run {run} ended later and could not be added to this baseline: what it did shows as drift. lbsync show {run} tells "

@@ -13,10 +13,13 @@ import pytest
 
 from lbsync.cli.exits import ExitCode
 from lbsync.run import RunPhase
+from lbsync.services import NO_SSL, REQUIRE_SSL, SERVICES, Service
 from lbsync.testing.ca import TestCA
 from lbsync_certs import Bundle
 from tests.rollout.rig import Rehearsal
 from tests.rollout.test_rotate import bring, renewed
+
+OWA, MAPI = SERVICES[Service.OWA].location, SERVICES[Service.MAPI].location
 
 
 @pytest.fixture
@@ -134,10 +137,59 @@ def test_a_rotation_that_fails_is_remembered_and_rests(published: Rehearsal, new
 def test_looks_that_change_nothing(published: Rehearsal, tmp_path: Path) -> None:
     """A certificate that must not be served, a server that does not answer, and the loop until its signal."""
     before = published.snapshot()
+    tell_what_drifted(published, tmp_path)
     refuse_what_nobody_trusts(published, tmp_path)
     tell_who_does_not_answer(published, tmp_path)
     look_until_a_signal(published, tmp_path)
     assert published.snapshot() == before
+
+
+def tell_what_drifted(published: Rehearsal, state: Path) -> None:
+    """An update and a person, each blamed for its own; mended by the ordinary plan; what must be decided; an adoption."""
+    first, second = published.farm.state.servers["EX01"], published.farm.state.servers["EX02"]
+    versions = first.setup_version, first.exsetup_version
+    (back,) = (one for one in first.iis.bindings if ":444:" in one.information)
+    own = back.thumbprint
+    first.setup_version, first.exsetup_version, back.thumbprint = (
+        "15.2.1544.4",
+        "15.02.1544.004",
+        published.farm.leaf.thumbprint,
+    )
+    second.iis.write_ssl_flags(OWA, REQUIRE_SSL)
+    level = Path(config(published, "level.toml", ""))
+    level.write_text(
+        level.read_text(encoding="utf-8").replace("[limits]\n", "[limits]\nallow_drift = true\n"), encoding="utf-8"
+    )
+    code, said = published.run(state, "drift", "--json", "--config", str(level))
+    told = json.loads(said)
+    assert (code, told["offer"]["kind"]) == (ExitCode.ATTENTION, "repair"), said
+    assert [
+        (one["target"], one["subject"], one["cause"]["origin"], one["mended_by_plan"]) for one in told["differences"]
+    ] == [
+        ("EX01", "Exchange", "cumulative-update", False),
+        ("EX01", "Back End 444", "cumulative-update", False),
+        ("EX02", "OWA", "person", True),
+    ]
+    code, said = published.run(state, "watch", "--once")
+    assert (code, "EX02: OWA: Require SSL is on again, likely a person" in said) == (ExitCode.ATTENTION, True), said
+    assert published.run(state, "apply", "--yes", "--quiet", "--no-canary", "--config", str(level))[0] == ExitCode.OK
+    code, said = published.run(state, "drift")
+    assert (code, said.startswith("Nothing differs since ")) == (ExitCode.OK, True), said
+    first.iis.locations[MAPI.lower()].token_checking = "Require"
+    code, said = published.run(state, "drift", "--adopt")
+    assert code == ExitCode.REFUSED, said
+    assert "Extended Protection changed: None -> Require" in said
+    assert "lbsync plan --mode all=bridge" in said
+    code, said = published.run(state, "drift", "--adopt", "--yes", "--quiet")
+    assert code == ExitCode.OK, said
+    (kept,) = state.glob("baseline-*.json")
+    assert (json.loads(kept.read_text(encoding="utf-8"))["origin"], kept.stat().st_mode & 0o777) == ("adopted", 0o600)
+    assert published.run(state, "drift")[0] == ExitCode.OK
+    first.iis.locations[MAPI.lower()].token_checking = None
+    first.setup_version, first.exsetup_version, back.thumbprint = *versions, own
+    assert published.run(state, "rollback", "--quiet", "--no-canary")[0] == ExitCode.OK
+    second.iis.write_ssl_flags(OWA, NO_SSL)
+    assert published.run(state, "drift", "--adopt", "--yes", "--quiet")[0] == ExitCode.OK
 
 
 def refuse_what_nobody_trusts(published: Rehearsal, state: Path) -> None:

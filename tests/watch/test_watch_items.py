@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lbsync.drift.difference import Difference, Kind
 from lbsync.rotation.candidates import Candidate, Judged
 from lbsync.testing.farm_facts import NOW, balancer_facts, leaf_info
 from lbsync.verdict import Greeting
@@ -133,3 +134,23 @@ def test_a_failure_is_told_until_it_is_over() -> None:
     assert one.subject == "failed 2 times"
     (one,) = found(sight(), Memory().failed(NEW, "refused", NOW, back_off, run=None))
     assert "lbsync show" not in one.remedy
+
+
+def test_a_drift_is_one_line() -> None:
+    """The first few with their likely causes; what is told elsewhere, or a person configured, is left out."""
+    kinds = (Kind.VERSION, Kind.REQUIRE_SSL, Kind.REQUIRE_SSL, Kind.LOGON)
+    apart = [
+        Difference(target="EX01", kind=kind, subject="s", text="t")
+        for kind in (Kind.STORE, Kind.MEMBER, Kind.INSTALLED)
+    ]
+    many = [
+        Difference(target="EX01", kind=kind, subject=f"s{number}", text="t", before="15.2.1.1", now="15.2.2.1")
+        for number, kind in enumerate(kinds)
+    ]
+    assert found(sight(drift=tuple(apart))) == []
+    (one,) = found(sight(drift=(*apart, *many), since="then"))
+    assert (one.level, one.subject) == (Level.WARNING, "drift")
+    assert one.text.startswith("since then: EX01: s0: t, likely a cumulative update (15.2.1.1 -> 15.2.2.1); EX01: s1")
+    assert one.text.endswith("; and 1 more")
+    (one,) = found(sight(drift=tuple(many[1:2]), since="then"))
+    assert one.text == "since then: EX01: s1: t, likely a person, since Exchange's version is the same"
