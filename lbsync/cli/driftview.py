@@ -32,8 +32,8 @@ class Told:
     unjudged: str = ""
 
     def hand(self, one: Difference) -> str:
-        """What only a hand mends of it."""
-        return by_hand(one, is_mended=one in self.mended, matters=bool(self.why.get(one)))
+        """What only a hand mends of it; what was not judged may matter."""
+        return by_hand(one, is_mended=one in self.mended, matters=self.why.get(one) != "")
 
 
 def drift_view(told: Told) -> list[RenderableType]:
