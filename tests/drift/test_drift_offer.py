@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from lbsync.advise import advise
-from lbsync.desired import Desired, FactSet
+from lbsync.desired import Desired, FactSet, Limits
 from lbsync.drift.baseline import kept, sighted
 from lbsync.drift.compare import compare
 from lbsync.drift.difference import Difference, Kind
@@ -24,7 +24,7 @@ from tests.drift.looks import FRONT, NAMES, NEW, at_vdir, baseline, farm, on_bal
 
 ABLE = {"lb1": Capabilities()}
 TARGETS = {name: Lowering(name) for name in (*NAMES, "directory")}
-LENIENT = {"limits": {"allow_drift": True}}
+LENIENT = Limits(allow_drift=True)
 OFFLOADED = tuple(outlook_anywhere_facts(name, offloading=True) for name in ("EX01", "EX02"))
 
 
@@ -85,7 +85,7 @@ def test_nothing_differs() -> None:
 
 def test_require_ssl_on_again_is_mended_by_the_plan() -> None:
     """It matters, and the ordinary plan takes it off."""
-    case = Case.of(left(at_vdir(Service.EWS, **ON)), desired(**LENIENT))
+    case = Case.of(left(at_vdir(Service.EWS, **ON)), desired(limits=LENIENT))
     assert case.reasons == ["ews shall be offloaded: the plain HTTP of the balancer is answered with 403"]
     assert case.mended == set(case.differences)
     assert (case.offer.kind, case.offer.commands[:2]) == ("repair", ("lbsync plan", "lbsync apply"))
@@ -121,7 +121,7 @@ def test_no_bridging_is_named_where_it_would_be_refused() -> None:
 
 def test_bridged_services_want_it_on() -> None:
     """Off matters under bridging; on is as wanted, whoever did it."""
-    bridge = desired(modes=all_modes(Mode.BRIDGE), **LENIENT)
+    bridge = desired(modes=all_modes(Mode.BRIDGE), limits=LENIENT)
     off = Case.of(left(farm()), bridge, before=at_vdir(Service.EWS, **ON))
     assert off.reasons == ["ews, mrsproxy shall be bridged: plain HTTP is answered as well"]
     on = Case.of(left(at_vdir(Service.EWS, **ON)), bridge)
@@ -141,7 +141,7 @@ def test_outlook_anywhere_is_mended_in_ad() -> None:
     back = at_vdir(Service.OUTLOOK_ANYWHERE, **ON)
     told = (outlook_anywhere_facts("EX01"), OFFLOADED[1])
     facts = back.model_copy(update={"farm": back.farm.model_copy(update={"outlook_anywhere": told})})
-    case = Case.of(facts, desired(**LENIENT))
+    case = Case.of(facts, desired(limits=LENIENT))
     assert {one.kind for one in case.mended} == {Kind.REQUIRE_SSL, Kind.OUTLOOK_ANYWHERE}
     assert case.offer.kind == "repair"
 
