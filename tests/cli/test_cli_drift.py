@@ -95,7 +95,7 @@ def test_a_drift_is_shown_by_target_and_cause() -> None:
     (one,) = found.differences
     likely = causes(found.differences, facts)
     offer = Offer(kind="decide", text="Decide.", reasons=("why",), commands=("lbsync advise",))
-    told = Told(baseline(), found, likely, why={one: "it breaks."}, offer=offer)
+    told = Told(baseline(), found, likely, why=dict.fromkeys(found.differences, "it breaks."), offer=offer)
     assert [str(line) for line in drift_view(told)] == [
         "1 difference since 2026-06-01 00:00 UTC (run r1, by alice).",
         "\nEX01, likely a person, since Exchange's version is the same:",
