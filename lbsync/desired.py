@@ -51,6 +51,14 @@ class Remembered(Value):
     outlook_anywhere_offloaded: bool = False
 
 
+class Policy(Value):
+    """What the operator's house demands. ``trusted_networks`` are IP networks, ``legacy_hosts`` names of 2007 and 2010."""
+
+    encrypt_inside: bool = False
+    trusted_networks: tuple[str, ...] = ()
+    legacy_hosts: tuple[str, ...] = ()
+
+
 class Desired(Value):
     """The farm as it shall be.
 
@@ -58,6 +66,10 @@ class Desired(Value):
     not be determined (``leaf_problem`` then says why). ``trusted_leg`` declares the balancer-to-server leg fit for
     credentials in clear, without which nothing is offloaded. ``for_extended_protection``: Outlook Anywhere shall be as
     Microsoft's script for Extended Protection demands, whatever was found before.
+
+
+    not be determined (``leaf_problem`` then says why). ``trusted_leg`` declares the leg from balancer to every server fit
+    for credentials in clear, ``policy.trusted_networks`` that to the servers in them; without either nothing is offloaded.
     """
 
     farm: str
@@ -69,7 +81,10 @@ class Desired(Value):
     leaf_exportable: bool = True
     leaf_problem: str = ""
     chain_problem: str = ""
+    addresses: dict[str, str] = Field(default_factory=dict)
+    """By server: the address or name under which balancers reach it."""
     trusted_leg: bool = False
+    policy: Policy = Policy()
     allow_self_signed: bool = False
     limits: Limits = Limits()
     outlook_anywhere: OutlookAnywhereWish = OutlookAnywhereWish()

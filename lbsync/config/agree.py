@@ -116,11 +116,15 @@ def _names(config: Config) -> Iterator[Disagreement]:
 
 
 def _repeated(config: Config) -> Iterator[tuple[Path, str]]:
-    hosts = Counter[str]()
-    for index, host in enumerate(config.publish.hosts):
-        hosts[host] += 1
-        if hosts[host] > 1:
-            yield ("publish", "hosts", index), host
+    for table, key, names in (
+        ("publish", "hosts", config.publish.hosts),
+        ("policy", "legacy_hosts", config.policy.legacy_hosts),
+    ):
+        hosts = Counter[str]()
+        for index, host in enumerate(names):
+            hosts[host] += 1
+            if hosts[host] > 1:
+                yield (table, key, index), host
     for index, endpoint in enumerate(_endpoints(config)):
         if endpoint in _endpoints(config)[:index]:
             yield ("servers", index), f"{endpoint[0]}:{endpoint[1]}"

@@ -182,6 +182,33 @@ class ModesSection(Section):
     """Mailbox moves between forests; offload is refused always."""
 
 
+def _network(text: str) -> str:
+    """An IP network, as in ``10.0.0.0/24``."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise PydanticCustomError(
+            "network",
+            "must be a network: {why}",
+            {"why": str(error), "remedy": 'write its first address and its length, as in "10.0.0.0/24"'},
+        ) from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
+
+
+class PolicySection(Section):
+    """What your house demands, whatever Exchange would allow."""
+
+    encrypt_inside: bool = False
+    """Whether everything must be encrypted between balancer and servers: nothing may be offloaded then."""
+    trusted_networks: tuple[Network, ...] = ()
+    """Networks that may carry credentials in clear, as 10.0.0.0/24: a server whose address lies in one may be offloaded
+    without farm.trusted_leg, which trusts the way to all of them."""
+    legacy_hosts: tuple[Host, ...] = ()
+    """The names under which Exchange 2007 or 2010 is still published, beside this farm."""
+
+
 class LimitsSection(Limits):
     """How careful to be, and how patient. Times are seconds."""
 
@@ -289,6 +316,7 @@ class Config(Section):
     modes: ModesSection = ModesSection()
     outlook_anywhere: OutlookAnywhereWish = OutlookAnywhereWish()
     """What else to set of Outlook Anywhere; only the keys given are changed, "" empties a host name."""
+    policy: PolicySection = PolicySection()
     limits: LimitsSection = LimitsSection()
     watch: WatchSection = WatchSection()
     balancers: tuple[BalancerSection, ...] = ()

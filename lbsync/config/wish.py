@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import time
 
 from lbsync.config.sections import Config, ModesSection, WatchSection
-from lbsync.desired import Desired, Limits
+from lbsync.desired import Desired, Limits, Policy
 from lbsync.model import Mode
 from lbsync.services import SERVICES, Service
 from lbsync.watch.windows import Window
@@ -55,8 +55,10 @@ def desired(config: Config, leaf: Leaf) -> Desired:
         leaf_exportable=leaf.exportable,
         leaf_problem=leaf.problem,
         chain_problem=leaf.chain_problem,
+        addresses={server.name: server.address or server.fqdn for server in config.servers},
         trusted_leg=config.farm.trusted_leg,
         allow_self_signed=config.certificate.allow_self_signed,
+        policy=Policy.model_validate(config.policy.model_dump()),
         limits=Limits.model_validate(config.limits.model_dump(include=set(Limits.model_fields))),
         outlook_anywhere=config.outlook_anywhere,
         groups={server.name: server.group for server in config.servers if server.group is not None},

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from lbsync.config import BrokenConfig, Config, Leaf, desired, load, modes, schema, windows
 from lbsync.config.problems import did_you_mean
+from lbsync.desired import Policy
 from lbsync.errors import ConfigError
 from lbsync.model import Mode
 from lbsync.services import ALL_SERVICES, Service
@@ -109,9 +110,15 @@ def test_the_default_mode_never_offloads_mrsproxy() -> None:
 def test_what_is_wanted_carries_limits_and_outlook_anywhere() -> None:
     """Each part of the wish comes from its own table; an emptied host name stays empty."""
     extra = '[limits]\nmax_unavailable = 2\nparallel = 3\n[outlook_anywhere]\ninternal_hostname = ""\n'
-    config = load(GOOD + extra + 'iis_authentication = ["Ntlm"]\n').config
+    policy = '[policy]\nencrypt_inside = true\ntrusted_networks = ["10.0.0.0/24", "fd00::/8"]\n'
+    policy += 'legacy_hosts = ["OLD.contoso.com"]\n'
+    config = load(GOOD + extra + 'iis_authentication = ["Ntlm"]\n' + policy).config
     wish = desired(config, Leaf(None, problem="no leaf"))
     assert wish.tls_names == {"EX01": "mail.contoso.com"}
+    assert wish.addresses == {"EX01": "ex01.contoso.com"}
+    assert wish.policy == Policy(
+        encrypt_inside=True, trusted_networks=("10.0.0.0/24", "fd00::/8"), legacy_hosts=("old.contoso.com",)
+    )
     assert wish.limits.max_unavailable == 2
     assert wish.outlook_anywhere.internal_hostname == ""
     assert wish.outlook_anywhere.external_hostname is None
@@ -170,6 +177,8 @@ def test_an_unknown_key_far_from_any_other_lists_what_there_is() -> None:
         ("version = 1", "version = 2", "f.toml:1: version", "must be one of: 1"),
         ("[publish]", "[certificate]\nthumbprint = 'AB'\n[publish]", "f.toml:11: certificate.thumbprint", "must be a SHA"),
         ("[publish]", "[limits]\ndrain_timeout_s = inf\n[publish]", "f.toml:11: limits.drain_timeout_s", "must be a finite"),
+        ("[publish]", "[policy]\ntrusted_networks = ['10.0.0.5/24']\n[publish]", "f.toml:11: policy.trusted_networks",
+         "must be a network"),
         ("[publish]", "[limits]\nparallel = 1.5\n[publish]", "f.toml:11: limits.parallel", "must be a"),
         ("[publish]", "[outlook_anywhere]\nexternal_authentication='Kerberos'\n[publish]",
          "f.toml:11: outlook_anywhere.external_authentication", "must be one of: Basic, Ntlm, Negotiate"),
@@ -276,6 +285,7 @@ BALANCER = '[[balancers]]\nname = "lb1"\nprovider = "haproxy"\n[balancers.listen
          'source = "server" only'),
         (swap('name = "EX01"', 'name = "Directory"'), "f.toml:8: servers.name", "lbsync's own"),
         (swap('["mail.contoso.com"]', '["a.test", "b.test", "A.test"]'), "f.toml:11: publish.hosts", "listed twice"),
+        (GOOD + '[policy]\nlegacy_hosts = ["a.test", "A.test"]\n', "f.toml:13: policy.legacy_hosts", "listed twice"),
         (GOOD + '[[servers]]\nname = "ex01"\nfqdn = "ex02.contoso.com"\n', "f.toml:13: servers.name", "used twice"),
         (swap('name = "EX01"', 'name = "EX01"\ngroup = "ex01"'), "f.toml:9: servers.group", "name of a server"),
         (GOOD + '[[servers]]\nname = "EX02"\nfqdn = "EX01.contoso.com"\n', "f.toml:12: servers", "ex01.contoso.com:443"),
