@@ -5,12 +5,17 @@ Rule of this room: a finding carries its reason, its remedy and its source; whoe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from lbsync.model import Mode, Value
 from lbsync.services import Service
 
 Severity = Literal["refuse", "warn", "info"]
+
+Word = Literal["must not", "must", "recommended", "fine"]
+"""Of a rule, as long as it holds. Must not: refused. Must: refused too, and the other mode is the way. Recommended: allowed, and
+what its remedy says is recommended. Fine: told so that it is known."""
 
 
 class Finding(Value):
@@ -24,14 +29,38 @@ class Finding(Value):
     where: tuple[str, ...] = ()
 
 
+class Judgement(Value):
+    """One mode of a service: ``must not`` be had, ``must`` be had, ``recommended`` or ``fine``; and the rules behind that."""
+
+    mode: Mode
+    word: Word
+    rules: tuple[str, ...] = ()
+
+
+class ServerGroup(Value):
+    """Servers that are alike in one service: whether they take plain HTTP as IIS is set now, and what either mode is there.
+
+    ``plain_http`` is ``None`` where they lack the virtual directory, and for MRSProxy, which is on TLS always.
+    """
+
+    servers: tuple[str, ...]
+    plain_http: bool | None
+    judgements: tuple[Judgement, ...]
+
+
 class Verdict(Value):
-    """One service: the mode wanted, those possible now, the one recommended, and why."""
+    """One service: the mode wanted, those possible now, the one recommended, and why.
+
+    ``judgements`` has each mode; ``groups`` is empty where all servers are alike.
+    """
 
     service: Service
     wanted: Mode
     possible: tuple[Mode, ...]
     recommended: Mode
     findings: tuple[Finding, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    groups: tuple[ServerGroup, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -60,3 +89,11 @@ class Advice(Value):
             for verdict in self.services
             if verdict.refused and verdict.recommended in verdict.possible
         }
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Names for a sentence: all of a few, else the first ones and how many more."""
+    every = tuple(names)
+    if len(every) <= most:
+        return ", ".join(every)
+    return f"{', '.join(every[: most - 1])} and {len(every) - most + 1} more"

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from lbsync.advice import Advice, Finding
+from lbsync.advice import Advice, Finding, listed
 from lbsync.advise import advise, advise_distribution, advise_retirement, advise_rotation
 from lbsync.advise.parts import judged_in_part
 from lbsync.advise.rotation import guarded
@@ -195,5 +195,5 @@ def _plan(phases: Phases, advice: Advice) -> Plan:
 
 
 def _told(finding: Finding) -> str:
-    place = f"{', '.join(finding.where)}: " if finding.where else ""
+    place = f"{listed(finding.where, 6)}: " if finding.where else ""
     return f"{place}{finding.reason} {finding.remedy}".strip()

@@ -7,147 +7,194 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbsync.advice import Finding
-from lbsync.advise.case import Case, protected
-from lbsync.facts import ServerFacts
+from lbsync.advise.case import Case
+from lbsync.advise.rule import EXTENDED_PROTECTION, OFFLOADING, OURS, PROVIDER, Rule, Seen, seen_on
 from lbsync.model import Mode
-from lbsync.services import SERVICES
+from lbsync_certs import CertificateInfo
 from lbsync_certs.names import covers
 
+_OFFLOADED_TOO = (
+    ", / is answered 403, since the root keeps Require SSL (users must type /owa), and redirects that the servers "
+    "build from plain HTTP reach clients as they are, so that port 80 must send those to https"
+)
 
-def blocked(case: Case) -> Iterator[Finding]:
-    """A provider's own reasons not to touch the device."""
+
+def _blocked(case: Case) -> Iterator[Seen]:
     for balancer in case.facts.balancers:
         for blocker in balancer.blockers:
-            yield Finding(rule="balancer-blocked", severity="refuse", where=(balancer.balancer,), reason=blocker)
+            yield Seen((balancer.balancer,), {"blocker": blocker})
+
+
+def _odd(case: Case) -> Iterator[Seen]:
+    for balancer in case.facts.balancers:
         for problem in balancer.problems:
-            yield Finding(rule="balancer-problem", severity="warn", where=(balancer.balancer,), reason=problem)
+            yield Seen((balancer.balancer,), {"problem": problem})
 
 
-def another_run(case: Case) -> Iterator[Finding]:
+def _marked(case: Case) -> Iterator[Seen]:
     """A lock covers one host; the marker on the device covers all."""
     for balancer in case.facts.balancers:
         if balancer.marker is not None:
-            yield Finding(
-                rule="balancer-marked",
-                severity="refuse",
-                where=(balancer.balancer,),
-                reason=f"A run is at work here or was left unfinished: {balancer.marker}.",
-                remedy="Finish it where it was started: lbsync resume, or lbsync rollback. Only where its ledger is lost: see "
-                "that all is right there, then remove the run marker by hand.",
-            )
+            yield Seen((balancer.balancer,), {"run": balancer.marker})
 
 
-def mixed_modes(case: Case) -> Iterator[Finding]:
-    """Some balancers have one mode for all services of a listener, most of them since they see no path.
-
-    MRSProxy, which is always bridged, is in the way of offloading there unless it is disabled or has a name of its own.
-    """
-    modes = _wanted(case)
-    for name, capability in case.capabilities.items():
-        if capability.per_path_modes:
-            continue
-        if len(modes) > 1:
-            yield Finding(
-                rule="balancer-one-mode",
-                severity="refuse",
-                where=(name,),
-                reason=f"{capability.one_mode_reason}, so it cannot offload some services and bridge others on one "
-                "listener.",
-                remedy=f"Bridge every service there, or offload every one, or {capability.one_mode_remedy}.",
-            )
-        elif modes == {Mode.OFFLOAD} and capability.mrsproxy_host is None and case.mrsproxy is not False:
-            yield Finding(
-                rule="mrsproxy-on-shared-listener",
-                severity="refuse",
-                where=(name,),
-                reason=f"{capability.one_mode_reason}: with everything offloaded, MRSProxy too would reach the servers over "
-                "plain HTTP, where mailbox moves fail, and it is not disabled on every server.",
-                remedy="Disable it on every server (Set-WebServicesVirtualDirectory -MRSProxyEnabled $false), or give it a host "
-                "name of its own that always goes to the servers over TLS (balancers.settings.mrsproxy_host; other forests must "
-                "then move mailboxes through that name), or bridge.",
-                source="Microsoft: Configuring SSL offloading in Exchange 2013",
-            )
+def _mixed(case: Case) -> Iterator[Seen]:
+    for name, able in case.capabilities.items():
+        if not able.per_path_modes and len(case.wanted) > 1:
+            yield Seen((name,), {"reason": able.one_mode_reason, "remedy": able.one_mode_remedy})
 
 
-def unfiltered(case: Case) -> Iterator[Finding]:
-    """Where no path is seen, what stands beside the nine services is published too."""
-    for name, capability in case.capabilities.items():
-        if capability.filters_paths:
-            continue
-        reason = "It sees no path: PowerShell, /api and unknown paths are published just as the servers have them"
-        if Mode.OFFLOAD in _wanted(case):
-            # lbsync never changes the site itself, whose root keeps Require SSL; and nobody rewrites a Location here.
-            reason += (
-                ", / is answered 403, since the root keeps Require SSL (users must type /owa), and redirects that the servers "
-                "build from plain HTTP reach clients as they are, so that port 80 must send those to https"
-            )
-        yield Finding(
-            rule="balancer-unfiltered",
-            severity="warn",
-            where=(name,),
-            reason=f"{reason}.",
-            remedy="Restrict at the servers what shall not be reached, or use a balancer that routes by path.",
-        )
+def _mrsproxy_offloaded(case: Case) -> Iterator[Seen]:
+    """It is in the way of offloading there unless it is disabled or has a name of its own."""
+    if case.wanted != {Mode.OFFLOAD} or case.mrsproxy is False:
+        return
+    for name, able in case.capabilities.items():
+        if not able.per_path_modes and able.mrsproxy_host is None:
+            yield Seen((name,), {"reason": able.one_mode_reason})
 
 
-def mrsproxy_name(case: Case) -> Iterator[Finding]:
-    """Remote moves verify the certificate behind MRSProxy's own name: the servers', or the published one where TLS ends here."""
-    for name, capability in case.capabilities.items():
-        host = capability.mrsproxy_host
-        if host is None:
-            continue
-        if capability.mrsproxy_ends_here:
-            leaf = case.desired.leaf
-            if leaf is not None and not covers(leaf, host):
-                yield Finding(
-                    rule="mrsproxy-name-missing",
-                    severity="refuse",
-                    where=(name,),
-                    reason=f"The certificate to be published is not for {host}, MRSProxy's own name; remote mailbox moves "
-                    "verify it.",
-                    remedy="Publish a certificate with this name, or name one that it carries "
-                    "(balancers.settings.mrsproxy_host).",
-                )
-            continue
-        where = tuple(server.server for server in case.facts.servers if _lacks(server, host))
-        if where:
-            yield Finding(
-                rule="mrsproxy-name-missing",
-                severity="refuse",
-                where=where,
-                reason=f"The certificate on IIS 443 is not for {host}, MRSProxy's own name on {name}, which is passed through to "
-                "it; remote mailbox moves verify it.",
-                remedy="Put a certificate with this name onto the servers, or name one that they hold "
-                "(balancers.settings.mrsproxy_host).",
-            )
+def _unfiltered(case: Case) -> Iterator[Seen]:
+    # lbsync never changes the site itself, whose root keeps Require SSL; and nobody rewrites a Location here.
+    more = _OFFLOADED_TOO if Mode.OFFLOAD in case.wanted else ""
+    for name, able in case.capabilities.items():
+        if not able.filters_paths:
+            yield Seen((name,), {"more": more})
 
 
-def _lacks(server: ServerFacts, host: str) -> bool:
-    leaf = server.front_end_leaf
-    return leaf is not None and not covers(leaf.info, host)
+def _mrsproxy_unpublished(case: Case) -> Iterator[Seen]:
+    leaf = case.desired.leaf
+    for name, able in case.capabilities.items():
+        host = able.mrsproxy_host
+        if host is not None and able.mrsproxy_ends_here and leaf is not None and not covers(leaf, host):
+            yield Seen((name,), {"host": host})
 
 
-def _wanted(case: Case) -> set[Mode]:
-    """The modes wanted of all services that may be in either."""
-    return {mode for service, mode in case.desired.modes.items() if SERVICES[service].offloadable}
+def _mrsproxy_not_held(case: Case) -> Iterator[Seen]:
+    for name, able in case.capabilities.items():
+        if able.mrsproxy_host is not None and not able.mrsproxy_ends_here:
+            lacking = uncovering(case, able.mrsproxy_host)
+            yield from seen_on(tuple(lacking), host=able.mrsproxy_host, balancer=name)
 
 
-def same_leaf_under_protection(case: Case) -> Iterator[Finding]:
+def uncovering(case: Case, host: str) -> dict[str, CertificateInfo]:
+    """By server: its leaf on IIS 443, where that does not cover ``host``. A leaf that many hold is looked at once."""
+    held = {server: leaf.info for server, leaf in case.leaves.items() if leaf}
+    fit = {info: covers(info, host) for info in dict.fromkeys(held.values())}
+    return {server: info for server, info in held.items() if not fit[info]}
+
+
+def _another_leaf(case: Case) -> Iterator[Seen]:
     """Under Extended Protection a server's leaf and the balancer's must change together, half by half."""
     leaf = case.desired.leaf
-    guarded = case.servers(lambda s: any(protected(vdir) for vdir in s.vdirs))
     for balancer in case.facts.balancers:
-        if leaf and guarded and balancer.published and balancer.leaf != leaf.fingerprint:
-            yield Finding(
-                rule="leaf-differs-from-balancer",
-                severity="refuse",
-                where=(balancer.balancer, *guarded),
-                reason="Extended Protection is on and the balancer serves another certificate: Outlook would fail in a "
-                "password loop as soon as the first server changes.",
-                remedy="Turn Extended Protection off for the change, or do it in a maintenance window with the balancer.",
-                source="Microsoft: Configure Windows Extended Protection in Exchange Server",
-            )
+        if leaf and case.protected and balancer.published and balancer.leaf != leaf.fingerprint:
+            yield Seen((balancer.balancer, *case.protected))
 
 
-RULES = (blocked, another_run, mixed_modes, unfiltered, mrsproxy_name)
+BLOCKED = Rule(
+    id="balancer-blocked",
+    about="farm",
+    condition="A balancer must not be touched as it is: its provider says why.",
+    verdict="must not",
+    applies=_blocked,
+    reason="{blocker}",
+    source=PROVIDER,
+)
+PROBLEM = Rule(
+    id="balancer-problem",
+    about="farm",
+    condition="Something on a balancer is odd: its provider says what.",
+    verdict="recommended",
+    applies=_odd,
+    reason="{problem}",
+    source=PROVIDER,
+)
+MARKED = Rule(
+    id="balancer-marked",
+    about="farm",
+    condition="A balancer carries the mark of a run that is at work or was left unfinished.",
+    verdict="must not",
+    applies=_marked,
+    reason="A run is at work here or was left unfinished: {run}.",
+    remedy="Finish it where it was started: lbsync resume, or lbsync rollback. Only where its ledger is lost: see "
+    "that all is right there, then remove the run marker by hand.",
+    source=OURS,
+)
+ONE_MODE = Rule(
+    id="balancer-one-mode",
+    about="farm",
+    condition="Some services shall be offloaded and others bridged, on a balancer that has one mode for a listener.",
+    verdict="must not",
+    applies=_mixed,
+    reason="{reason}, so it cannot offload some services and bridge others on one listener.",
+    remedy="Bridge every service there, or offload every one, or {remedy}.",
+    source=PROVIDER,
+)
+MRSPROXY_SHARED = Rule(
+    id="mrsproxy-on-shared-listener",
+    about="farm",
+    condition="All services shall be offloaded on such a balancer, and MRSProxy is neither disabled everywhere nor has a name "
+    "of its own.",
+    verdict="must not",
+    applies=_mrsproxy_offloaded,
+    reason="{reason}: with everything offloaded, MRSProxy too would reach the servers over "
+    "plain HTTP, where mailbox moves fail, and it is not disabled on every server.",
+    remedy="Disable it on every server (Set-WebServicesVirtualDirectory -MRSProxyEnabled $false), or give it a host "
+    "name of its own that always goes to the servers over TLS (balancers.settings.mrsproxy_host; other forests must "
+    "then move mailboxes through that name), or bridge.",
+    source=OFFLOADING,
+)
+UNFILTERED = Rule(
+    id="balancer-unfiltered",
+    about="farm",
+    condition="A balancer sees no path and passes everything on.",
+    verdict="recommended",
+    applies=_unfiltered,
+    reason="It sees no path: PowerShell, /api and unknown paths are published just as the servers have them{more}.",
+    remedy="Restrict at the servers what shall not be reached, or use a balancer that routes by path.",
+    source=PROVIDER,
+)
+MRSPROXY_UNPUBLISHED = Rule(
+    id="mrsproxy-name-unpublished",
+    about="farm",
+    condition="MRSProxy has a name of its own whose TLS ends at the balancer, and the certificate to be published lacks it.",
+    verdict="must not",
+    applies=_mrsproxy_unpublished,
+    reason="The certificate to be published is not for {host}, MRSProxy's own name; remote mailbox moves verify it.",
+    remedy="Publish a certificate with this name, or name one that it carries (balancers.settings.mrsproxy_host).",
+    source="RFC 9525",
+)
+MRSPROXY_NAME = Rule(
+    id="mrsproxy-name-missing",
+    about="farm",
+    condition="MRSProxy has a name of its own that is passed through to the servers, and the certificate on IIS 443 lacks it.",
+    verdict="must not",
+    applies=_mrsproxy_not_held,
+    reason="The certificate on IIS 443 is not for {host}, MRSProxy's own name on {balancer}, which is passed through to "
+    "it; remote mailbox moves verify it.",
+    remedy="Put a certificate with this name onto the servers, or name one that they hold "
+    "(balancers.settings.mrsproxy_host).",
+    source="RFC 9525",
+)
+ANOTHER_LEAF = Rule(
+    id="leaf-differs-from-balancer",
+    about="rotation",
+    condition="Servers shall change their certificate under Extended Protection, and a balancer serves another one.",
+    verdict="must not",
+    applies=_another_leaf,
+    reason="Extended Protection is on and the balancer serves another certificate: Outlook would fail in a "
+    "password loop as soon as the first server changes.",
+    remedy="Turn Extended Protection off for the change, or do it in a maintenance window with the balancer.",
+    source=EXTENDED_PROTECTION,
+)
+
+RULES = (
+    BLOCKED,
+    PROBLEM,
+    MARKED,
+    ONE_MODE,
+    MRSPROXY_SHARED,
+    UNFILTERED,
+    MRSPROXY_UNPUBLISHED,
+    MRSPROXY_NAME,
+)

@@ -7,69 +7,69 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbsync.advice import Finding
+from lbsync.advise.balancers import uncovering
 from lbsync.advise.case import Case, protected
-from lbsync.advise.logon import balancer_modes
-from lbsync.facts import ServerFacts
-from lbsync.model import Mode
-from lbsync.services import Service
-from lbsync_certs.names import covers
+from lbsync.advise.rule import EXTENDED_PROTECTION, Asked, Rule, Seen, ServiceRule, seen_on
 
 
-def same_certificate(case: Case, service: Service) -> Iterator[Finding]:
+def _another_leaf(asked: Asked) -> Iterator[Seen]:
     """The channel binding is a hash of the leaf the client saw: it must be the leaf the server holds."""
-    leaf = case.desired.leaf
+    leaf, held = asked.case.desired.leaf, asked.case.leaves
     if leaf is None:
         return
-
-    def differs(server: ServerFacts) -> bool:
-        vdir = server.vdir(service)
-        held = server.front_end_leaf
-        return vdir is not None and protected(vdir) and (held is None or held.info.fingerprint != leaf.fingerprint)
-
-    where = case.servers(differs)
-    if where:
-        yield Finding(
-            rule="bridge-another-certificate",
-            severity="refuse",
-            where=where,
-            reason="Extended Protection is on and IIS 443 holds another certificate than the balancer would serve: "
-            "Outlook would ask for passwords without end.",
-            remedy="Put the same certificate on every server (lbsync cert distribute), then plan anew.",
-            source="Microsoft: Configure Windows Extended Protection in Exchange Server",
-        )
+    for server, vdir in asked.vdirs:
+        stored = held[server.server]
+        if protected(vdir) and (stored is None or stored.info.fingerprint != leaf.fingerprint):
+            yield Seen((server.server,))
 
 
-def verified_name(case: Case, _service: Service) -> Iterator[Finding]:
+def _name_missing(case: Case) -> Iterator[Seen]:
     """The balancer verifies a name on each server's leaf; one that is not there closes the pool."""
-    for server in case.facts.servers:
-        wanted = case.desired.tls_names.get(server.server)
-        leaf = server.front_end_leaf
-        if wanted and leaf and not covers(leaf.info, wanted):
-            yield Finding(
-                rule="bridge-name-missing",
-                severity="refuse",
-                where=(server.server,),
-                reason=f"The certificate on IIS 443 is not for {wanted}, the name the balancer would verify.",
-                remedy=f"Set tls_name of this server to one of its names: {', '.join(leaf.info.names) or 'it has none'}.",
-            )
+    wanted = case.desired.tls_names
+    lacking = {name: uncovering(case, name) for name in dict.fromkeys(wanted.values())}
+    for server, name in wanted.items():
+        leaf = lacking[name].get(server)
+        if leaf is not None:
+            yield Seen((server,), {"name": name, "names": ", ".join(leaf.names) or "it has none"})
 
 
-def suppressed(case: Case, service: Service) -> Iterator[Finding]:
-    """A registry value that makes every protected location refuse."""
-    where = tuple(
-        server.server
-        for server, vdir in case.vdirs(service)
-        if protected(vdir) and server.suppress_extended_protection != 0
+def _suppressed(asked: Asked) -> Iterator[Seen]:
+    pairs = asked.vdirs
+    yield from seen_on(
+        tuple(server.server for server, vdir in pairs if protected(vdir) and server.suppress_extended_protection != 0)
     )
-    if where:
-        yield Finding(
-            rule="suppress-extended-protection",
-            severity="warn",
-            where=where,
-            reason="The registry value SuppressExtendedProtection is not 0; it breaks Extended Protection.",
-            remedy=r"Remove it below HKLM\SYSTEM\CurrentControlSet\Control\Lsa, or set it to 0.",
-        )
 
 
-RULES = (same_certificate, verified_name, suppressed, balancer_modes(Mode.BRIDGE))
+ANOTHER_LEAF = ServiceRule(
+    id="bridge-another-certificate",
+    about="bridge",
+    condition="Extended Protection is on, and a server's IIS 443 holds another certificate than balancers would serve.",
+    verdict="must not",
+    applies=_another_leaf,
+    reason="Extended Protection is on and IIS 443 holds another certificate than the balancer would serve: "
+    "Outlook would ask for passwords without end.",
+    remedy="Put the same certificate on every server (lbsync cert distribute), then plan anew.",
+    source=EXTENDED_PROTECTION,
+)
+NAME_MISSING = Rule(
+    id="bridge-name-missing",
+    about="bridge",
+    condition="A server's certificate on IIS 443 lacks the name that balancers verify there (servers.tls_name).",
+    verdict="must not",
+    applies=_name_missing,
+    reason="The certificate on IIS 443 is not for {name}, the name the balancer would verify.",
+    remedy="Set tls_name of this server to one of its names: {names}.",
+    source="RFC 9525",
+)
+SUPPRESSED = ServiceRule(
+    id="suppress-extended-protection",
+    about="bridge",
+    condition="Extended Protection is on, and the registry value SuppressExtendedProtection of the server is not 0.",
+    verdict="recommended",
+    applies=_suppressed,
+    reason="The registry value SuppressExtendedProtection is not 0; it breaks Extended Protection.",
+    remedy=r"Remove it below HKLM\SYSTEM\CurrentControlSet\Control\Lsa, or set it to 0.",
+    source="Microsoft: Extended Protection, documentation and CSS-Exchange scripts",
+)
+
+RULES = (ANOTHER_LEAF, NAME_MISSING, SUPPRESSED)

@@ -7,172 +7,231 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbsync.advice import Finding
-from lbsync.advise.case import EXCHANGE_2016, Case, protected, version_of
-from lbsync.advise.logon import balancer_modes
-from lbsync.model import Mode
+from lbsync.advise.case import EXCHANGE_2016, PROTECTED_BY_SETUP, Case
+from lbsync.advise.rule import (
+    CAPTURED,
+    EXTENDED_PROTECTION,
+    OFFLOADING,
+    OURS,
+    Asked,
+    Rule,
+    Seen,
+    ServiceRule,
+    seen_if,
+    seen_on,
+)
 from lbsync.services import FRONT_END_SITE, SERVICES, Service
 
-
-def never(_case: Case, service: Service) -> Iterator[Finding]:
-    """MRSProxy demands TLS at the server."""
-    if not SERVICES[service].offloadable:
-        yield Finding(
-            rule="never-offloaded",
-            severity="refuse",
-            reason="MRSProxy works over TLS only; mailbox moves fail over plain HTTP.",
-            remedy=f'Set modes.{service} = "bridge" (the default).',
-            source="Microsoft: Configuring SSL offloading in Exchange 2013",
-        )
+_DIRECTORY = "directory"
 
 
-def extended_protection(case: Case, _service: Service) -> Iterator[Finding]:
+def _protected(case: Case) -> Iterator[Seen]:
     """Any protected front-end location forbids offloading altogether: channel bindings cannot match without TLS."""
-    found = [(s.server, v) for s in case.facts.servers for v in s.vdirs if protected(v)]
-    if found:
-        where = tuple(dict.fromkeys(server for server, _ in found))
-        locations = ", ".join(dict.fromkeys(vdir.location for _, vdir in found))
-        yield Finding(
-            rule="extended-protection",
-            severity="refuse",
-            where=where,
-            reason=f"Extended Protection is on ({locations}); offloading is not supported with it.",
-            remedy='Set the mode to "bridge" with the same certificate on balancer and servers.',
-            source="Microsoft: Configure Windows Extended Protection in Exchange Server",
-        )
+    locations = dict.fromkeys(vdir.location for vdirs in case.protected.values() for vdir in vdirs)
+    yield from seen_on(tuple(case.protected), locations=", ".join(locations))
 
 
-def oauth(case: Case, _service: Service) -> Iterator[Finding]:
-    """OAuth tokens name https://host as their audience; a server that sees http answers 401 2000003."""
-    farm = case.facts.farm
-    if not farm.read:
-        yield Finding(
-            rule="directory-unread",
-            severity="refuse",
-            where=("directory",),
-            reason="AD was not read, so OAuth (which forbids offloading) and Outlook Anywhere cannot be judged.",
-            remedy='Set farm.exchange = "explicit" or "delegated".',
-        )
-    elif farm.oauth.in_use:
-        yield Finding(
-            rule="oauth-in-use",
-            severity="refuse",
-            where=("directory",),
-            reason="Hybrid modern authentication (OAuth) is in use; it is not supported with offloading.",
-            remedy='Set the mode to "bridge".',
-            source='401 with x-ms-diagnostics: 2000003 "Expected https://... Actual http://..."',
-        )
+def _protected_by_setup(asked: Asked) -> Iterator[Seen]:
+    """Where it is on already, that is told instead."""
+    if SERVICES[asked.service].offloadable:
+        case = asked.case
+        new = (name for name, build in case.versions.items() if build >= PROTECTED_BY_SETUP)
+        yield from seen_on(tuple(name for name in new if name not in case.protected))
 
 
-def client_certificates(case: Case, service: Service) -> Iterator[Finding]:
-    """SslFlags None would silently drop client certificates."""
-    where = tuple(server.server for server, vdir in case.vdirs(service) if vdir.client_certificates)
-    if where:
-        yield Finding(
-            rule="client-certificates",
-            severity="refuse",
-            where=where,
-            reason=f"{SERVICES[service].location} negotiates or requires client certificates; offloading would drop them.",
-            remedy='Set the mode to "bridge", or give up client certificates first.',
-        )
+def _undocumented(asked: Asked) -> Iterator[Seen]:
+    if SERVICES[asked.service].offloadable:
+        yield from seen_on(tuple(name for name, build in asked.case.versions.items() if build >= EXCHANGE_2016))
 
 
-def trusted_leg(case: Case, _service: Service) -> Iterator[Finding]:
-    """Offloading sends credentials in clear between balancer and server."""
-    if not case.desired.trusted_leg:
-        yield Finding(
-            rule="leg-not-trusted",
-            severity="refuse",
-            reason="The way from balancer to servers is not declared trusted; offloading sends credentials over it in clear.",
-            remedy="Set farm.trusted_leg = true if that network is yours alone, else bridge.",
-        )
+def _client_certificates(asked: Asked) -> Iterator[Seen]:
+    where = tuple(server.server for server, vdir in asked.vdirs if vdir.client_certificates)
+    yield from seen_on(where, location=SERVICES[asked.service].location)
 
 
-def reachable_by_http(case: Case, service: Service) -> Iterator[Finding]:
-    """Plain HTTP must be bound, must find the virtual directory, and must not be sent back to https."""
-    spec = SERVICES[service]
-    unbound = case.servers(lambda s: not any(b.site == FRONT_END_SITE and b.protocol == "http" for b in s.bindings))
-    if unbound:
-        yield Finding(
-            rule="no-http-binding",
-            severity="refuse",
-            where=unbound,
-            reason=f"{FRONT_END_SITE} has no http binding.",
-            remedy="Add the binding *:80: to it.",
-        )
-    missing = case.servers(lambda s: s.vdir(service) is None)
-    if missing:
-        yield Finding(
-            rule="vdir-missing",
-            severity="refuse",
-            where=missing,
-            reason=f"{spec.location} does not exist.",
-            remedy="Create the virtual directory again, or bridge this service.",
-        )
-    for server, vdir in case.vdirs(service):
+def _unbound(case: Case) -> tuple[str, ...]:
+    return case.servers(lambda s: not any(b.site == FRONT_END_SITE and b.protocol == "http" for b in s.bindings))
+
+
+def _missing(asked: Asked) -> Iterator[Seen]:
+    there = {server.server for server, _ in asked.vdirs}
+    where = asked.case.servers(lambda s: s.server not in there)
+    yield from seen_on(where, location=SERVICES[asked.service].location)
+
+
+def _redirected(asked: Asked) -> Iterator[Seen]:
+    for server, vdir in asked.vdirs:
         if vdir.redirect and vdir.redirect.lower().startswith("https:"):
-            yield Finding(
-                rule="redirect-to-https",
-                severity="refuse",
-                where=(server.server,),
-                reason=f"{vdir.location} redirects to {vdir.redirect}: clients would loop through the balancer.",
-                remedy="Remove the HTTP redirect from the virtual directory.",
-            )
-        if vdir.rewrite_rules:
-            yield Finding(
-                rule="rewrite-rules",
-                severity="warn",
-                where=(server.server,),
-                reason=f"{vdir.location} has URL Rewrite rules ({', '.join(vdir.rewrite_rules)}).",
-                remedy="Make sure that none sends http to https: clients would loop.",
-            )
+            yield Seen((server.server,), {"location": vdir.location, "target": vdir.redirect})
 
 
-def outlook_anywhere(case: Case, service: Service) -> Iterator[Finding]:
-    """Its switch lives in AD: without the cmdlet it cannot be thrown."""
-    farm = case.facts.farm
-    if service is not Service.OUTLOOK_ANYWHERE or not farm.read:
-        return
-    if "Set-OutlookAnywhere" in farm.missing_cmdlets and not all(x.ssl_offloading for x in farm.outlook_anywhere):
-        yield Finding(
-            rule="cannot-set-outlook-anywhere",
-            severity="refuse",
-            where=("directory",),
-            reason="SSLOffloading is off in AD and the account's roles do not offer Set-OutlookAnywhere.",
-            remedy="Assign Organization Management to the account, or bridge this service.",
-        )
-    unlisted = case.servers(lambda s: farm.outlook_anywhere_of(s.server) is None)
-    if unlisted:
-        yield Finding(
-            rule="outlook-anywhere-missing",
-            severity="refuse",
-            where=unlisted,
-            reason="AD has no Outlook Anywhere of these servers.",
-            remedy="Check Get-OutlookAnywhere -Server, or bridge this service.",
+def _rewritten(asked: Asked) -> Iterator[Seen]:
+    for server, vdir in asked.vdirs:
+        yield from seen_if(
+            vdir.rewrite_rules, server.server, location=vdir.location, rules=", ".join(vdir.rewrite_rules)
         )
 
 
-def version(case: Case, service: Service) -> Iterator[Finding]:
-    """No how-to exists for 2016 and later, only the prohibitions judged above."""
-    where = case.servers(lambda s: version_of(s) >= EXCHANGE_2016)
-    if where and SERVICES[service].offloadable:
-        yield Finding(
-            rule="offload-undocumented",
-            severity="warn",
-            where=where,
-            reason="Microsoft documents offloading for Exchange 2013 SP1 only; for this version it names only what forbids it.",
-            remedy="Bridge unless you have a reason; Extended Protection and most hybrid set-ups will demand bridging.",
-        )
+def _cannot_be_set(asked: Asked) -> Iterator[Seen]:
+    """The switch of Outlook Anywhere lives in AD: without the cmdlet it cannot be thrown."""
+    farm = asked.case.facts.farm
+    if asked.service is Service.OUTLOOK_ANYWHERE and farm.read:
+        lacking = "Set-OutlookAnywhere" in farm.missing_cmdlets
+        yield from seen_if(lacking and not all(x.ssl_offloading for x in farm.outlook_anywhere), _DIRECTORY)
 
+
+def _unlisted(asked: Asked) -> Iterator[Seen]:
+    farm = asked.case.facts.farm
+    if asked.service is Service.OUTLOOK_ANYWHERE and farm.read:
+        told = {item.server.lower() for item in farm.outlook_anywhere}
+        yield from seen_on(asked.case.servers(lambda s: s.server.lower() not in told))
+
+
+NEVER = ServiceRule(
+    id="never-offloaded",
+    about="offload",
+    condition="The service is MRSProxy.",
+    verdict="must",
+    applies=lambda asked: seen_if(not SERVICES[asked.service].offloadable, service=asked.service.value),
+    reason="MRSProxy works over TLS only; mailbox moves fail over plain HTTP.",
+    remedy='Set modes.{service} = "bridge" (the default).',
+    source=OFFLOADING,
+)
+PROTECTED = Rule(
+    id="extended-protection",
+    about="offload",
+    condition="Extended Protection (tokenChecking Allow or Require) is on at any front-end location of any member.",
+    verdict="must",
+    applies=_protected,
+    reason="Extended Protection is on ({locations}); offloading is not supported with it.",
+    remedy='Set the mode to "bridge" with the same certificate on balancer and servers.',
+    source=EXTENDED_PROTECTION,
+)
+DIRECTORY_UNREAD = Rule(
+    id="directory-unread",
+    about="offload",
+    condition='Active Directory is not read (farm.exchange = "none").',
+    verdict="must not",
+    applies=lambda case: seen_if(not case.facts.farm.read, _DIRECTORY),
+    reason="AD was not read, so OAuth (which forbids offloading) and Outlook Anywhere cannot be judged.",
+    remedy='Set farm.exchange = "explicit" or "delegated".',
+    source=OURS,
+)
+OAUTH = Rule(
+    id="oauth-in-use",
+    about="offload",
+    condition="OAuth is in use: OAuth2ClientProfileEnabled, EvoSTS as the default authorization endpoint, or a hybrid "
+    "configuration. A virtual directory's OAuthAuthentication alone does not count.",
+    verdict="must",
+    applies=lambda case: seen_if(case.facts.farm.read and case.facts.farm.oauth.in_use, _DIRECTORY),
+    reason="Hybrid modern authentication (OAuth) is in use; it is not supported with offloading.",
+    remedy='Set the mode to "bridge".',
+    source='401 with x-ms-diagnostics: 2000003 "Expected https://... Actual http://..."',
+)
+CLIENT_CERTIFICATES = ServiceRule(
+    id="client-certificates",
+    about="offload",
+    condition="The virtual directory negotiates, requires or maps client certificates.",
+    verdict="must",
+    applies=_client_certificates,
+    reason="{location} negotiates or requires client certificates; offloading would drop them.",
+    remedy='Set the mode to "bridge", or give up client certificates first.',
+    source="IIS: sslFlags None takes SslNegotiateCert and SslRequireCert away too",
+)
+NO_HTTP = Rule(
+    id="no-http-binding",
+    about="offload",
+    condition="The front-end site of a server has no http binding.",
+    verdict="must not",
+    applies=lambda case: seen_on(_unbound(case)),
+    reason=f"{FRONT_END_SITE} has no http binding.",
+    remedy="Add the binding *:80: to it.",
+    source=CAPTURED,
+)
+VDIR_MISSING = ServiceRule(
+    id="vdir-missing",
+    about="offload",
+    condition="The virtual directory does not exist on a server.",
+    verdict="must not",
+    applies=_missing,
+    reason="{location} does not exist.",
+    remedy="Create the virtual directory again, or bridge this service.",
+    source=CAPTURED,
+)
+REDIRECTED = ServiceRule(
+    id="redirect-to-https",
+    about="offload",
+    condition="The virtual directory redirects to https.",
+    verdict="must not",
+    applies=_redirected,
+    reason="{location} redirects to {target}: clients would loop through the balancer.",
+    remedy="Remove the HTTP redirect from the virtual directory.",
+    source="IIS: httpRedirect",
+)
+REWRITTEN = ServiceRule(
+    id="rewrite-rules",
+    about="offload",
+    condition="The virtual directory has rules of URL Rewrite.",
+    verdict="recommended",
+    applies=_rewritten,
+    reason="{location} has URL Rewrite rules ({rules}).",
+    remedy="Make sure that none sends http to https: clients would loop.",
+    source="IIS: URL Rewrite",
+)
+CANNOT_SET = ServiceRule(
+    id="cannot-set-outlook-anywhere",
+    about="offload",
+    condition="Outlook Anywhere's SSLOffloading is off, and the account's roles do not offer Set-OutlookAnywhere.",
+    verdict="must not",
+    applies=_cannot_be_set,
+    reason="SSLOffloading is off in AD and the account's roles do not offer Set-OutlookAnywhere.",
+    remedy="Assign Organization Management to the account, or bridge this service.",
+    source="Microsoft: Set-OutlookAnywhere",
+)
+UNLISTED = ServiceRule(
+    id="outlook-anywhere-missing",
+    about="offload",
+    condition="Active Directory has no Outlook Anywhere of a server.",
+    verdict="must not",
+    applies=_unlisted,
+    reason="AD has no Outlook Anywhere of these servers.",
+    remedy="Check Get-OutlookAnywhere -Server, or bridge this service.",
+    source="Microsoft: Set-OutlookAnywhere",
+)
+BY_SETUP = ServiceRule(
+    id="extended-protection-by-default",
+    about="offload",
+    condition="A server runs 2019 CU14 or later, or Subscription Edition, and Extended Protection is off there.",
+    verdict="recommended",
+    applies=_protected_by_setup,
+    reason="Set-up of this version turns Extended Protection on by itself. It is off now; the next set-up may turn it on, and "
+    "offloaded services would fail.",
+    remedy="Bridge with the same certificate on balancer and servers; or run every set-up with /DoNotEnableEP.",
+    source=EXTENDED_PROTECTION,
+)
+UNDOCUMENTED = ServiceRule(
+    id="offload-undocumented",
+    about="offload",
+    condition="A server runs Exchange 2016 or later.",
+    verdict="recommended",
+    applies=_undocumented,
+    reason="Microsoft documents offloading for Exchange 2013 SP1 only; for this version it names only what forbids it.",
+    remedy="Bridge unless you have a reason; Extended Protection and most hybrid set-ups will demand bridging.",
+    source=OFFLOADING,
+)
 
 RULES = (
-    never,
-    extended_protection,
-    oauth,
-    client_certificates,
-    trusted_leg,
-    reachable_by_http,
-    outlook_anywhere,
-    balancer_modes(Mode.OFFLOAD),
-    version,
+    NEVER,
+    PROTECTED,
+    DIRECTORY_UNREAD,
+    OAUTH,
+    CLIENT_CERTIFICATES,
+    NO_HTTP,
+    VDIR_MISSING,
+    REDIRECTED,
+    REWRITTEN,
+    CANNOT_SET,
+    UNLISTED,
+    BY_SETUP,
+    UNDOCUMENTED,
 )

@@ -19,6 +19,9 @@ from lbsync.target import Capabilities
 _A_SERVERS_OWN = frozenset({"not-administrator", "before-2013-sp1", "pool-stopped"})
 """Rules of the farm that say why one server cannot be changed: they do not hinder changing another one."""
 
+_LEVELLED = frozenset({"drift", "drift-allowed"})
+"""Some servers are changed before others: what they differ in meanwhile is no reason not to go on."""
+
 
 def judged_in_part(
     desired: Desired, facts: FactSet, capabilities: Mapping[str, Capabilities], now: datetime
@@ -35,7 +38,7 @@ def judged_in_part(
     def waits(finding: Finding) -> bool:
         return bool(finding.where) and frozenset(finding.where) <= others
 
-    shared = [f for f in farm.farm if f.rule != "drift" and not (f.rule in _A_SERVERS_OWN and waits(f))]
+    shared = [f for f in farm.farm if f.rule not in _LEVELLED and not (f.rule in _A_SERVERS_OWN and waits(f))]
     for verdict in farm.services:
         offloaded = meanwhile.modes[verdict.service] is Mode.OFFLOAD
         shared += [f for f in verdict.findings if not (offloaded and waits(f))]

@@ -63,6 +63,7 @@ Source: Microsoft, Exchange Server build numbers; Configure Windows Extended Pro
 """
 
 _ON_OFF: Final = ("on", "off")
+_TRUE_FALSE: Final = ("true", "false")
 KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "ep": _ON_OFF,
@@ -70,7 +71,8 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "balancer": tuple(FORMS),
         "mrsproxy": _ON_OFF,
         "oauth": _ON_OFF,
-        "trusted_leg": ("true", "false"),
+        "trusted_leg": _TRUE_FALSE,
+        "encrypt_inside": _TRUE_FALSE,
     }
 )
 """What may be supposed, and the values each key takes."""
@@ -122,6 +124,9 @@ def suppose(
     said = {**supposed, **implied(supposed)}
     if "trusted_leg" in said:
         desired = desired.model_copy(update={"trusted_leg": said["trusted_leg"] == "true"})
+    if "encrypt_inside" in said:
+        policy = desired.policy.model_copy(update={"encrypt_inside": said["encrypt_inside"] == "true"})
+        desired = desired.model_copy(update={"policy": policy})
     servers = tuple(_server(server, said) for server in facts.servers)
     farm = facts.farm
     if "mrsproxy" in said:

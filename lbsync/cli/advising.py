@@ -20,13 +20,15 @@ from lbsync.services import Service
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from lbsync.advice import Advice
+    from lbsync.advice import Advice, Finding
     from lbsync.cli.house import Look
+    from lbsync.model import Mode
     from lbsync.target import Capabilities
 
 _IF = (
     "What would change, repeatable: ep=on|off, version=2013|2016|2019|2019CU14|SE, mrsproxy=on|off, oauth=on|off, "
-    "balancer=haproxy|nginx|nginx-http|nginx-stream|bigip, trusted_leg=true|false."
+    "balancer=haproxy|nginx|nginx-http|nginx-stream|bigip, trusted_leg=true|false, "
+    "encrypt_inside=true|false."
 )
 
 
@@ -34,7 +36,8 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
     config: ConfigFile = None,
     state: StateFolder = None,
     explain: Annotated[
-        Service | None, typer.Option("--explain", help="Every reason for one service, with sources.")
+        Service | None,
+        typer.Option("--explain", help="One service as a tree: each mode, its verdict, every rule behind it."),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -99,11 +102,15 @@ def advise(  # noqa: PLR0917  # typer calls it by keyword
 def _tell(screen: Session, look: Look, capabilities: Mapping[str, Capabilities], explain: Service | None) -> ExitCode:
     """Show the verdicts; returns what to end with."""
     from lbsync.advise import advise as judge
+    from lbsync.advise import reasons
     from lbsync.parts import narrowed
 
-    advice = judge(look.desired, narrowed(look.desired, look.facts), capabilities, look.now)
-    screen.result(*_view(advice, explain))
-    screen.document(advice.model_dump(mode="json"))
+    judged = (look.desired, narrowed(look.desired, look.facts), capabilities, look.now)
+    advice = judge(*judged)
+    why = {} if explain is None else _of(explain, reasons(*judged))
+    screen.result(*_view(advice, explain, why))
+    told = {mode.value: [finding.model_dump(mode="json") for finding in found] for mode, found in why.items()}
+    screen.document(advice.model_dump(mode="json") | ({"explained": told} if told else {}))
     return ExitCode.ATTENTION if advice.refusals else ExitCode.OK
 
 
@@ -128,10 +135,17 @@ def _only_with_write() -> ConfigError:
     )
 
 
-def _view(advice: Advice, explain: Service | None) -> list[RenderableType]:
+def _of(
+    service: Service, reasons: Mapping[tuple[Service, Mode], tuple[Finding, ...]]
+) -> dict[Mode, tuple[Finding, ...]]:
+    """What speaks of one service, by mode."""
+    return {mode: found for (asked, mode), found in reasons.items() if asked is service}
+
+
+def _view(advice: Advice, explain: Service | None, why: Mapping[Mode, tuple[Finding, ...]]) -> list[RenderableType]:
     from lbsync.cli.adviceview import advice_view, verdict_view
 
     if explain is None:
         return advice_view(advice)
     verdict = next(verdict for verdict in advice.services if verdict.service is explain)
-    return verdict_view(verdict, advice.farm)
+    return verdict_view(verdict, advice.farm, why)

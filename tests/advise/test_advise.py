@@ -262,7 +262,7 @@ def test_members_that_differ_are_refused_unless_levelling_is_allowed() -> None:
     assert "none" in advice.refusals[0].reason
     levelled = judge(bare, desired(limits={"allow_drift": True}))
     assert rules(levelled) == set()
-    assert "drift" in warned(levelled)
+    assert "drift-allowed" in warned(levelled)
 
 
 @pytest.mark.parametrize(

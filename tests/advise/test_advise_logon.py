@@ -6,7 +6,7 @@ import pytest
 
 from lbsync.advice import Advice, Finding
 from lbsync.advise import advise
-from lbsync.advise.logon import offered
+from lbsync.advise.offers import offered
 from lbsync.desired import FactSet
 from lbsync.facts import ServerFacts, TokenChecking, VdirFacts
 from lbsync.model import Mode

@@ -84,10 +84,10 @@ def test_both_ways_out_of_mrsproxys_way_are_told() -> None:
 def test_what_is_published_beside_the_services_is_told_once(
     able: Capabilities, modes: dict[Service, Mode], words: tuple[str, ...]
 ) -> None:
-    """Per balancer and not per service; that / answers 403 only where port 80 is asked."""
+    """Once for all such balancers and not per service; that / answers 403 only where port 80 is asked."""
     advice = advise(desired(modes), farm(OFF), {"lb1": able, "lb2": able}, NOW)
     told = [finding for finding in advice.farm if finding.rule == "balancer-unfiltered"]
-    assert [finding.where for finding in told] == ([("lb1",), ("lb2",)] if words else [])
+    assert [finding.where for finding in told] == ([("lb1", "lb2")] if words else [])
     for finding in told:
         assert finding.severity == "warn"
         assert all(word in finding.reason for word in words)
@@ -104,10 +104,11 @@ def test_mrsproxys_own_name_must_stand_on_the_servers_certificates() -> None:
     assert "mrs.contoso.test" in finding.reason
     assert "mrsproxy-name-missing" not in refused(judge(farm(ON, ("*.contoso.test",)), BRIDGED, APART))
     ends_here = APART.model_copy(update={"mrsproxy_ends_here": True})
-    (finding,) = [each for each in judge(farm(ON), BRIDGED, ends_here).refusals if each.rule == "mrsproxy-name-missing"]
+    (finding,) = judge(farm(ON), BRIDGED, ends_here).refusals
+    assert finding.rule == "mrsproxy-name-unpublished"
     assert "certificate to be published is not for mrs.contoso.test" in finding.reason
     wild = desired(BRIDGED).model_copy(update={"leaf": leaf_info(names=("*.contoso.test",))})
-    assert "mrsproxy-name-missing" not in refused(advise(wild, farm(ON), {"lb1": ends_here}, NOW))
+    assert "mrsproxy-name-unpublished" not in refused(advise(wild, farm(ON), {"lb1": ends_here}, NOW))
     unbound = bare.model_copy(update={"bindings": ()})
     missing = judge(facts.model_copy(update={"servers": (facts.servers[0], unbound)}), BRIDGED, APART)
     assert "mrsproxy-name-missing" not in refused(missing)

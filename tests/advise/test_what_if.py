@@ -70,6 +70,7 @@ def protected(facts: FactSet) -> FactSet:
         (["ep=on"], "extended-protection"),
         (["oauth=on"], "oauth-in-use"),
         (["trusted_leg=false"], "leg-not-trusted"),
+        (["encrypt_inside=true"], "encrypt-inside"),
         (["version=2019CU14"], "extended-protection"),
         (["version=SE"], "extended-protection"),
     ],
