@@ -13,22 +13,17 @@ from lbsync.model import Mode
 from lbsync_certs import CertificateInfo
 from lbsync_certs.names import covers
 
-_OFFLOADED_TOO = (
-    ", / is answered 403, since the root keeps Require SSL (users must type /owa), and redirects that the servers "
-    "build from plain HTTP reach clients as they are, so that port 80 must send those to https"
-)
-
 
 def _blocked(case: Case) -> Iterator[Seen]:
     for balancer in case.facts.balancers:
         for blocker in balancer.blockers:
-            yield Seen((balancer.balancer,), {"blocker": blocker})
+            yield Seen((balancer.balancer,), {"why_not": blocker})
 
 
 def _odd(case: Case) -> Iterator[Seen]:
     for balancer in case.facts.balancers:
         for problem in balancer.problems:
-            yield Seen((balancer.balancer,), {"problem": problem})
+            yield Seen((balancer.balancer,), {"what_is_wrong": problem})
 
 
 def _marked(case: Case) -> Iterator[Seen]:
@@ -41,7 +36,7 @@ def _marked(case: Case) -> Iterator[Seen]:
 def _mixed(case: Case) -> Iterator[Seen]:
     for name, able in case.capabilities.items():
         if not able.per_path_modes and len(case.wanted) > 1:
-            yield Seen((name,), {"reason": able.one_mode_reason, "remedy": able.one_mode_remedy})
+            yield Seen((name,), {"why_one_mode": able.one_mode_reason, "another_way": able.one_mode_remedy})
 
 
 def _mrsproxy_offloaded(case: Case) -> Iterator[Seen]:
@@ -50,15 +45,11 @@ def _mrsproxy_offloaded(case: Case) -> Iterator[Seen]:
         return
     for name, able in case.capabilities.items():
         if not able.per_path_modes and able.mrsproxy_host is None:
-            yield Seen((name,), {"reason": able.one_mode_reason})
+            yield Seen((name,), {"why_one_mode": able.one_mode_reason})
 
 
-def _unfiltered(case: Case) -> Iterator[Seen]:
-    # lbsync never changes the site itself, whose root keeps Require SSL; and nobody rewrites a Location here.
-    more = _OFFLOADED_TOO if Mode.OFFLOAD in case.wanted else ""
-    for name, able in case.capabilities.items():
-        if not able.filters_paths:
-            yield Seen((name,), {"more": more})
+def _blind(case: Case) -> tuple[str, ...]:
+    return tuple(name for name, able in case.capabilities.items() if not able.filters_paths)
 
 
 def _mrsproxy_unpublished(case: Case) -> Iterator[Seen]:
@@ -93,25 +84,25 @@ def _another_leaf(case: Case) -> Iterator[Seen]:
 
 BLOCKED = Rule(
     id="balancer-blocked",
-    about="farm",
+    about="balancer",
     condition="A balancer must not be touched as it is: its provider says why.",
     verdict="must not",
     applies=_blocked,
-    reason="{blocker}",
+    reason="{why_not}",
     source=PROVIDER,
 )
 PROBLEM = Rule(
     id="balancer-problem",
-    about="farm",
+    about="balancer",
     condition="Something on a balancer is odd: its provider says what.",
     verdict="recommended",
     applies=_odd,
-    reason="{problem}",
+    reason="{what_is_wrong}",
     source=PROVIDER,
 )
 MARKED = Rule(
     id="balancer-marked",
-    about="farm",
+    about="balancer",
     condition="A balancer carries the mark of a run that is at work or was left unfinished.",
     verdict="must not",
     applies=_marked,
@@ -122,22 +113,22 @@ MARKED = Rule(
 )
 ONE_MODE = Rule(
     id="balancer-one-mode",
-    about="farm",
+    about="balancer",
     condition="Some services shall be offloaded and others bridged, on a balancer that has one mode for a listener.",
     verdict="must not",
     applies=_mixed,
-    reason="{reason}, so it cannot offload some services and bridge others on one listener.",
-    remedy="Bridge every service there, or offload every one, or {remedy}.",
+    reason="{why_one_mode}, so it cannot offload some services and bridge others on one listener.",
+    remedy="Bridge every service there, or offload every one, or {another_way}.",
     source=PROVIDER,
 )
 MRSPROXY_SHARED = Rule(
     id="mrsproxy-on-shared-listener",
-    about="farm",
+    about="balancer",
     condition="All services shall be offloaded on such a balancer, and MRSProxy is neither disabled everywhere nor has a name "
     "of its own.",
     verdict="must not",
     applies=_mrsproxy_offloaded,
-    reason="{reason}: with everything offloaded, MRSProxy too would reach the servers over "
+    reason="{why_one_mode}: with everything offloaded, MRSProxy too would reach the servers over "
     "plain HTTP, where mailbox moves fail, and it is not disabled on every server.",
     remedy="Disable it on every server (Set-WebServicesVirtualDirectory -MRSProxyEnabled $false), or give it a host "
     "name of its own that always goes to the servers over TLS (balancers.settings.mrsproxy_host; other forests must "
@@ -146,17 +137,29 @@ MRSPROXY_SHARED = Rule(
 )
 UNFILTERED = Rule(
     id="balancer-unfiltered",
-    about="farm",
+    about="balancer",
     condition="A balancer sees no path and passes everything on.",
     verdict="recommended",
-    applies=_unfiltered,
-    reason="It sees no path: PowerShell, /api and unknown paths are published just as the servers have them{more}.",
+    applies=lambda case: seen_on(_blind(case)),
+    reason="It sees no path: PowerShell, /api and unknown paths are published just as the servers have them.",
     remedy="Restrict at the servers what shall not be reached, or use a balancer that routes by path.",
+    source=PROVIDER,
+)
+UNFILTERED_OFFLOAD = Rule(
+    id="balancer-unfiltered-offload",
+    about="balancer",
+    condition="Such a balancer shall offload.",
+    verdict="recommended",
+    # lbsync never changes the site itself, whose root keeps Require SSL; and nobody rewrites a Location here.
+    applies=lambda case: seen_on(_blind(case) if Mode.OFFLOAD in case.wanted else ()),
+    reason="It sees no path: / is answered 403, since the root keeps Require SSL (users must type /owa), and redirects that the "
+    "servers build from plain HTTP reach clients as they are.",
+    remedy="Tell users; have port 80 send these redirects on to https. Or use a balancer that routes by path.",
     source=PROVIDER,
 )
 MRSPROXY_UNPUBLISHED = Rule(
     id="mrsproxy-name-unpublished",
-    about="farm",
+    about="balancer",
     condition="MRSProxy has a name of its own whose TLS ends at the balancer, and the certificate to be published lacks it.",
     verdict="must not",
     applies=_mrsproxy_unpublished,
@@ -166,7 +169,7 @@ MRSPROXY_UNPUBLISHED = Rule(
 )
 MRSPROXY_NAME = Rule(
     id="mrsproxy-name-missing",
-    about="farm",
+    about="balancer",
     condition="MRSProxy has a name of its own that is passed through to the servers, and the certificate on IIS 443 lacks it.",
     verdict="must not",
     applies=_mrsproxy_not_held,
@@ -195,6 +198,7 @@ RULES = (
     ONE_MODE,
     MRSPROXY_SHARED,
     UNFILTERED,
+    UNFILTERED_OFFLOAD,
     MRSPROXY_UNPUBLISHED,
     MRSPROXY_NAME,
 )

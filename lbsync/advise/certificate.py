@@ -23,15 +23,15 @@ def _unfit(code: ProblemCode, condition: str, source: str) -> Rule:
         leaf, allow = case.desired.leaf, case.desired.allow_self_signed
         if leaf is not None:
             for problem in check(leaf, names=case.desired.hosts, now=case.now, allow_self_signed=allow):
-                yield from seen_if(problem.code == code, problem=problem.message)
+                yield from seen_if(problem.code == code, what_is_wrong=problem.message)
 
     return Rule(
         id=f"certificate-{code.replace('_', '-')}",
-        about="farm",
+        about="certificate",
         condition=condition,
         verdict="must not",
         applies=applies,
-        reason="{problem}",
+        reason="{what_is_wrong}",
         remedy="Renew or replace the certificate on the servers, then plan anew.",
         source=source,
     )
@@ -59,23 +59,23 @@ def _status(case: Case) -> Iterator[Seen]:
 
 UNKNOWN = Rule(
     id="certificate-unknown",
-    about="farm",
+    about="certificate",
     condition="No certificate could be determined: none is named, and the servers' IIS does not agree on one.",
     verdict="must not",
     applies=lambda case: seen_if(
-        case.desired.leaf is None, problem=case.desired.leaf_problem or "No certificate could be determined."
+        case.desired.leaf is None, what_is_wrong=case.desired.leaf_problem or "No certificate could be determined."
     ),
-    reason="{problem}",
+    reason="{what_is_wrong}",
     remedy='Name one by [certificate] thumbprint, or give source = "file".',
     source=CONFIGURED,
 )
 CHAIN = Rule(
     id="certificate-chain",
-    about="farm",
+    about="certificate",
     condition="The certificate's chain is not complete.",
     verdict="recommended",
-    applies=lambda case: seen_if(case.desired.chain_problem, problem=case.desired.chain_problem),
-    reason="{problem}",
+    applies=lambda case: seen_if(case.desired.chain_problem, what_is_wrong=case.desired.chain_problem),
+    reason="{what_is_wrong}",
     source="RFC 5280: a certificate is verified along its chain",
 )
 UNFIT = (
@@ -100,7 +100,7 @@ UNFIT = (
 )
 NOT_EXPORTABLE = Rule(
     id="certificate-not-exportable",
-    about="farm",
+    about="certificate",
     condition="The certificate's key is not marked exportable on any server, and a balancer does not hold it yet.",
     verdict="must not",
     applies=_kept_in,
@@ -110,7 +110,7 @@ NOT_EXPORTABLE = Rule(
 )
 STATUS = Rule(
     id="certificate-status",
-    about="farm",
+    about="certificate",
     condition="Exchange says that the certificate is a pending request, revoked or invalid.",
     verdict="must not",
     applies=_status,

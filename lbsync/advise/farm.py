@@ -30,7 +30,7 @@ def _two_leaves(server: ServerFacts) -> bool:
 def _server_problems(case: Case) -> Iterator[Seen]:
     for server in case.facts.servers:
         for problem in server.problems:
-            yield Seen((server.server,), {"problem": problem})
+            yield Seen((server.server,), {"what_is_wrong": problem})
 
 
 SETUP_AT_WORK = Rule(
@@ -99,7 +99,7 @@ SERVER_PROBLEM = Rule(
     condition="Something on a server could not be read, or two sources contradict each other.",
     verdict="recommended",
     applies=_server_problems,
-    reason="{problem}",
+    reason="{what_is_wrong}",
     source="what was read on the server",
 )
 DIRECTORY_PROBLEM = Rule(
@@ -107,8 +107,8 @@ DIRECTORY_PROBLEM = Rule(
     about="farm",
     condition="Something in Active Directory could not be read.",
     verdict="recommended",
-    applies=lambda case: (Seen(("directory",), {"problem": problem}) for problem in case.facts.farm.problems),
-    reason="{problem}",
+    applies=lambda case: (Seen(("directory",), {"what_is_wrong": problem}) for problem in case.facts.farm.problems),
+    reason="{what_is_wrong}",
     source="what was read in Active Directory",
 )
 

@@ -54,7 +54,9 @@ def _carried(asked: Asked) -> Iterator[Seen]:
     )
     for name, able in _unsafe(asked):
         if offer is not None and not able.ntlm_unused:
-            yield Seen((name,), {"offer": offer, "remedy": way_out + (able.ntlm_remedy or "Use another balancer.")})
+            yield Seen(
+                (name,), {"who_offers_it": offer, "way_out": way_out + (able.ntlm_remedy or "Use another balancer.")}
+            )
 
 
 def _unused(asked: Asked) -> Iterator[Seen]:
@@ -68,7 +70,7 @@ def _unused(asked: Asked) -> Iterator[Seen]:
         )
     for name, able in _unsafe(asked):
         if offer is not None and able.ntlm_unused:
-            yield Seen((name,), {"offer": offer, "consequence": told[0], "remedy": told[1]})
+            yield Seen((name,), {"who_offers_it": offer, "what_happens": told[0], "way_out": told[1]})
 
 
 def _below(asked: Asked) -> Iterator[Seen]:
@@ -76,7 +78,7 @@ def _below(asked: Asked) -> Iterator[Seen]:
     _, below = asked.case.offers[asked.service]
     for name, _able in _unsafe(asked):
         if below is not None:
-            yield Seen((name,), {"offer": str(below)})
+            yield Seen((name,), {"who_offers_it": str(below)})
 
 
 CANNOT_OFFLOAD = Rule(
@@ -105,8 +107,8 @@ NTLM = ServiceRule(
     condition="The service offers NTLM or Negotiate, and a balancer does not keep connections apart in this mode.",
     verdict="must not",
     applies=_carried,
-    reason="{offer}; this balancer shares or breaks connection-bound authentication in this mode.",
-    remedy="{remedy}",
+    reason="{who_offers_it}; this balancer shares or breaks connection-bound authentication in this mode.",
+    remedy="{way_out}",
     source=_NTLM,
 )
 NTLM_UNUSED = ServiceRule(
@@ -115,8 +117,8 @@ NTLM_UNUSED = ServiceRule(
     condition="The same, and you declared to the balancer that no client uses it.",
     verdict="recommended",
     applies=_unused,
-    reason="{offer}, though this was declared unused: {consequence}.",
-    remedy="{remedy}, or have connections passed on whole (stream).",
+    reason="{who_offers_it}, though this was declared unused: {what_happens}.",
+    remedy="{way_out}, or have connections passed on whole (stream).",
     source=_NTLM,
 )
 NTLM_BELOW = ServiceRule(
@@ -126,7 +128,7 @@ NTLM_BELOW = ServiceRule(
     "apart in this mode.",
     verdict="recommended",
     applies=_below,
-    reason="{offer}, too. Clients are not sent there; one that goes there by itself cannot log on safely in this mode.",
+    reason="{who_offers_it}, too. Clients are not sent there; one that goes there by itself cannot log on safely in this mode.",
     remedy="Turn Windows authentication off there, if nothing uses it.",
     source=_NTLM,
 )

@@ -16,9 +16,13 @@ from lbsync.services import NO_SSL, SERVICES, Service
 
 
 def _differing(case: Case) -> Iterator[Seen]:
+    """What the same servers differ in by the same values is told together."""
+    alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for topic, values in _topics(case):
         if len(set(values.values())) > 1:
-            yield Seen(tuple(values), {"topic": topic, "values": _by_value(values)})
+            alike.setdefault((tuple(values), _by_value(values)), []).append(topic)
+    for (servers, said), topics in alike.items():
+        yield Seen(servers, {"topics": ", ".join(topics), "values": said})
 
 
 def _by_value(values: Mapping[str, str]) -> str:
@@ -70,7 +74,7 @@ DRIFT = Rule(
     "certificate on IIS 443. Require SSL off on some of them is none of it.",
     verdict="must not",
     applies=lambda case: () if case.desired.limits.allow_drift else _differing(case),
-    reason="Members differ in {topic} ({values}).",
+    reason="Members differ in {topics} ({values}).",
     remedy="Make them alike, or set limits.allow_drift = true to have the plan level what it sets.",
     source=f"{CAPTURED}; OWA and ECP cookies are tied to the server's certificate",
 )
@@ -80,7 +84,7 @@ DRIFT_ALLOWED = Rule(
     condition="Members differ so, and limits.allow_drift allows it.",
     verdict="recommended",
     applies=lambda case: _differing(case) if case.desired.limits.allow_drift else (),
-    reason="Members differ in {topic} ({values}).",
+    reason="Members differ in {topics} ({values}).",
     remedy="The plan levels what it sets; make the rest alike yourself.",
     source=OURS,
 )

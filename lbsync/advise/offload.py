@@ -92,9 +92,9 @@ NEVER = ServiceRule(
     about="offload",
     condition="The service is MRSProxy.",
     verdict="must",
-    applies=lambda asked: seen_if(not SERVICES[asked.service].offloadable, service=asked.service.value),
+    applies=lambda asked: seen_if(not SERVICES[asked.service].offloadable),
     reason="MRSProxy works over TLS only; mailbox moves fail over plain HTTP.",
-    remedy='Set modes.{service} = "bridge" (the default).',
+    remedy='Set modes.mrsproxy = "bridge" (the default).',
     source=OFFLOADING,
 )
 PROTECTED = Rule(

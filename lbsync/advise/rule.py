@@ -17,8 +17,8 @@ from lbsync.facts import ServerFacts, VdirFacts
 from lbsync.model import Mode
 from lbsync.services import Service
 
-About = Literal["farm", "offload", "bridge", "either mode", "rotation"]
-"""The farm as a whole; a service in one mode, or in whichever; a rotation of the certificate."""
+About = Literal["farm", "certificate", "balancer", "offload", "bridge", "either mode", "rotation"]
+"""The farm as a whole, its certificate, its balancers; a service in one mode, or in whichever; a rotation of the certificate."""
 
 SEVERITIES: Final[Mapping[Word, Severity]] = MappingProxyType(
     {"must not": "refuse", "must": "refuse", "recommended": "warn", "fine": "info"}

@@ -85,26 +85,40 @@ def _refusing(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _groups(case: Case, service: Service, found: ByMode) -> tuple[ServerGroup, ...]:
-    """Servers by what IIS is set to and which findings are about them; nothing where all are alike.
+    """Servers by what IIS is set to and what either mode is there; nothing where all are alike in both.
 
     A finding that names no server (a balancer, the directory, the configuration) is about every one.
     """
     names = [server.server for server in case.facts.servers]
     places = [(mode, finding, set(finding.where).intersection(names)) for mode in Mode for finding in found[mode]]
     plain = _plain_http(case, service)
-    alike: dict[tuple[object, ...], list[str]] = {}
+    told: dict[tuple[int, ...], tuple[Judgement, ...]] = {}
+    alike: dict[tuple[bool | None, tuple[Word, ...]], dict[str, tuple[Judgement, ...]]] = {}
     for name in names:
         about = tuple(index for index, (_, _, where) in enumerate(places) if not where or name in where)
-        alike.setdefault((plain.get(name), *about), []).append(name)
+        if about not in told:
+            told[about] = judgements(
+                {mode: tuple(places[index][1] for index in about if places[index][0] is mode) for mode in Mode}
+            )
+        words = tuple(judgement.word for judgement in told[about])
+        alike.setdefault((plain.get(name), words), {})[name] = told[about]
     if len(alike) <= 1:
         return ()
-    return tuple(_group(members, plain.get(members[0]), places) for members in alike.values())
+    return tuple(
+        ServerGroup(servers=tuple(members), plain_http=how, judgements=_together(members.values()))
+        for (how, _), members in alike.items()
+    )
 
 
-def _group(members: list[str], plain: bool | None, places: list[tuple[Mode, Finding, set[str]]]) -> ServerGroup:
-    about = [(mode, finding) for mode, finding, where in places if not where or members[0] in where]
-    found = {mode: tuple(finding for at, finding in about if at is mode) for mode in Mode}
-    return ServerGroup(servers=tuple(members), plain_http=plain, judgements=judgements(found))
+def _together(judged: Iterable[tuple[Judgement, ...]]) -> tuple[Judgement, ...]:
+    """One judgement by mode, of servers that have the same words, with all rules behind them."""
+    by_mode = zip(*dict.fromkeys(judged), strict=True)
+    return tuple(
+        Judgement(
+            mode=each[0].mode, word=each[0].word, rules=tuple(dict.fromkeys(r for one in each for r in one.rules))
+        )
+        for each in by_mode
+    )
 
 
 def _plain_http(case: Case, service: Service) -> dict[str, bool]:

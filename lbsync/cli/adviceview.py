@@ -101,7 +101,7 @@ def verdict_view(
         own = tuple(reasons[mode])
         others = sorted(set(judgement.rules).difference(finding.rule for finding in own))
         if others:
-            label.append(f", for what speaks of the other mode: {', '.join(others)}", style="dim")
+            label.append(f", because of {', '.join(others)}")
         _grow(tree.add(label), own)
     if verdict.groups:
         servers = tree.add(Text("servers differ"))

@@ -220,6 +220,8 @@ def _balancers() -> Iterator[Case]:
     yield Case(shared, None, SOUND, BRIDGED, ONE_MODE)
     yield Case("balancer-unfiltered", LB, SOUND, able=Capabilities(filters_paths=False))
     yield Case("balancer-unfiltered", None, SOUND)
+    yield Case("balancer-unfiltered-offload", LB, SOUND, able=Capabilities(filters_paths=False))
+    yield Case("balancer-unfiltered-offload", None, SOUND, BRIDGED, Capabilities(filters_paths=False))
     yield Case("mrsproxy-name-unpublished", LB, SOUND, able=ENDS_HERE)
     yield Case("mrsproxy-name-unpublished", None, SOUND, desired(leaf=MRS_LEAF), ENDS_HERE)
     yield Case("mrsproxy-name-missing", BOTH, SOUND, able=APART)

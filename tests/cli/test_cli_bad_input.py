@@ -182,6 +182,9 @@ def test_mrsproxy_is_never_offloaded(lbsync: Lbsync, rehearsal: Rehearse) -> Non
     assert told.code == ExitCode.ATTENTION
     assert "refused" in told.out
     assert "Possible now: bridge" in told.out
+    assert "offload (wanted): must not" in told.out
+    assert "bridge: must, because of never-offloaded" in told.out
+    assert "source: Microsoft: Configuring SSL offloading in Exchange 2013" in told.out
 
 
 def test_extended_protection_forbids_offload(lbsync: Lbsync, rehearsal: Rehearse) -> None:
