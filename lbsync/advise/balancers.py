@@ -41,7 +41,7 @@ def _mixed(case: Case) -> Iterator[Seen]:
 
 def _mrsproxy_offloaded(case: Case) -> Iterator[Seen]:
     """It is in the way of offloading there unless it is disabled or has a name of its own."""
-    if case.wanted != {Mode.OFFLOAD} or case.mrsproxy is False:
+    if case.wanted != frozenset({Mode.OFFLOAD}) or case.mrsproxy is False:
         return
     for name, able in case.capabilities.items():
         if not able.per_path_modes and able.mrsproxy_host is None:

@@ -67,16 +67,17 @@ def judgements(found: ByMode) -> tuple[Judgement, ...]:
 def _judgement(mode: Mode, found: ByMode) -> Judgement:
     other = Mode.BRIDGE if mode is Mode.OFFLOAD else Mode.OFFLOAD
     refused = _refusing(found[mode])
-    demanded = [finding for finding in found[other] if CATALOGUE[finding.rule].verdict == "must"]
-    word: Word
     if refused:
-        word, behind = "must not", refused
-    elif demanded:
-        word, behind = "must", demanded
-    elif mode is Mode.BRIDGE:
-        word, behind = "recommended", list(found[other])
-    else:
-        word, behind = "fine", list(found[mode])
+        return _of(mode, "must not", refused)
+    demanded = [finding for finding in found[other] if CATALOGUE[finding.rule].verdict == "must"]
+    if demanded:
+        return _of(mode, "must", demanded)
+    if mode is Mode.BRIDGE:
+        return _of(mode, "recommended", found[other])
+    return _of(mode, "fine", found[mode])
+
+
+def _of(mode: Mode, word: Word, behind: Iterable[Finding]) -> Judgement:
     return Judgement(mode=mode, word=word, rules=tuple(dict.fromkeys(finding.rule for finding in behind)))
 
 
@@ -100,7 +101,7 @@ def _groups(case: Case, service: Service, found: ByMode) -> tuple[ServerGroup, .
             told[about] = judgements(
                 {mode: tuple(places[index][1] for index in about if places[index][0] is mode) for mode in Mode}
             )
-        words = tuple(judgement.word for judgement in told[about])
+        words: tuple[Word, ...] = tuple(judgement.word for judgement in told[about])
         alike.setdefault((plain.get(name), words), {})[name] = told[about]
     if len(alike) <= 1:
         return ()

@@ -41,7 +41,7 @@ def _table(verdicts: Iterable[Verdict]) -> RenderableType:
         "service", "wanted", "verdict", "offload", "bridge", "why", box=None, header_style="bold", pad_edge=False
     )
     for verdict in verdicts:
-        words = {judgement.mode: judgement.word for judgement in verdict.judgements}
+        words: dict[Mode, Word] = {judgement.mode: judgement.word for judgement in verdict.judgements}
         table.add_row(
             verdict.service.value,
             verdict.wanted.value,

@@ -36,20 +36,20 @@ class Case:
         return f"{self.rule}-{'silent' if self.where is None else 'speaks'}"
 
 
-def second(facts: FactSet | None = None, **update: object) -> FactSet:
+def second(facts: FactSet | None = None, /, **update: object) -> FactSet:
     """EX02 differs."""
     facts = facts or fact_set()
     first, other = facts.servers
     return facts.model_copy(update={"servers": (first, other.model_copy(update=update))})
 
 
-def each(facts: FactSet | None = None, **update: object) -> FactSet:
+def each(facts: FactSet | None = None, /, **update: object) -> FactSet:
     """Every server differs from a sound one alike."""
     facts = facts or fact_set()
     return facts.model_copy(update={"servers": tuple(one.model_copy(update=update) for one in facts.servers)})
 
 
-def vdir(service: Service, facts: FactSet | None = None, **update: object) -> FactSet:
+def vdir(service: Service, facts: FactSet | None = None, /, **update: object) -> FactSet:
     """A virtual directory of EX02 differs."""
     facts = facts or fact_set()
     return second(facts, vdirs=tuple(_changed(one, service, update) for one in facts.servers[1].vdirs))
@@ -59,7 +59,7 @@ def _changed(one: VdirFacts, service: Service, update: dict[str, object]) -> Vdi
     return one.model_copy(update=update) if service in one.services else one
 
 
-def directory(facts: FactSet | None = None, **update: object) -> FactSet:
+def directory(facts: FactSet | None = None, /, **update: object) -> FactSet:
     """What Active Directory says differs."""
     facts = facts or fact_set()
     return facts.model_copy(update={"farm": facts.farm.model_copy(update=update)})

@@ -69,9 +69,8 @@ def test_without_extended_protection_eight_may_be_offloaded(recorded: Recorded, 
     """Nothing that set-up leaves forbids it, OAuthAuthentication on EWS least of all; bridging is recommended."""
     advice = judge(recorded(name, name))
     assert advice.refusals == ()
-    eight = {service: "fine" for service in Service if service is not Service.MRSPROXY}
-    assert words(advice, Mode.OFFLOAD) == {**eight, Service.MRSPROXY: "must not"}
-    assert words(advice, Mode.BRIDGE) == {**dict.fromkeys(eight, "recommended"), Service.MRSPROXY: "must"}
+    assert words(advice, Mode.OFFLOAD) == dict.fromkeys(Service, "fine") | {Service.MRSPROXY: "must not"}
+    assert words(advice, Mode.BRIDGE) == dict.fromkeys(Service, "recommended") | {Service.MRSPROXY: "must"}
     undocumented = {"offload-undocumented"} if name[:3] != "e15" else set()
     assert rules(advice.services[0], Mode.BRIDGE) == undocumented
     assert all(verdict.groups == () for verdict in advice.services)
