@@ -154,25 +154,23 @@ def _farm() -> Iterator[Case]:
     yield Case("directory-problem", DIRECTORY, directory(problems=("no answer about hybrid",)))
     yield Case("directory-problem", None, SOUND)
     for name, where in (("drift", BOTH), ("drift-allowed", None)):
-        yield Case(name, where, vdir(Service.OWA, ssl_flags="None"))
+        yield Case(name, where, vdir(Service.OWA, ssl_flags="Ssl"))
     levelled = desired(limits={"allow_drift": True})
     for name, where in (("drift", None), ("drift-allowed", BOTH)):
-        yield Case(name, where, vdir(Service.OWA, ssl_flags="None"), levelled)
+        yield Case(name, where, vdir(Service.OWA, ssl_flags="Ssl"), levelled)
     for other in (
         second(vdirs=()),
         second(**holding(2)),
         protected(),
         vdir(Service.OAB, authentication=("basic",)),
-        directory(outlook_anywhere=_one_offloading()),
     ):
         yield Case("drift", BOTH, other)
+    in_part = vdir(Service.OWA, own_ssl_flags="None", ssl_flags="None")
+    yield Case("drift", None, in_part)
+    yield Case("partly-prepared", ("EX02", "EX01"), in_part)
+    yield Case("partly-prepared", None, SOUND)
     yield Case("version-drift", BOTH, second(build="15.2.986.49"))
     yield Case("version-drift", None, each(build="15.2.986.49"))
-
-
-def _one_offloading() -> tuple[object, ...]:
-    first, other = SOUND.farm.outlook_anywhere
-    return first, other.model_copy(update={"ssl_offloading": True})
 
 
 def _certificate() -> Iterator[Case]:

@@ -147,7 +147,7 @@ def test_many_servers_are_told_in_few_findings(recorded: Recorded) -> None:
         told = [*advice.farm, *(finding for verdict in advice.services for finding in verdict.findings)]
         assert len(set(told)) < 12
         assert {len(finding.where) for finding in told if finding.where != ("lb1",)} <= {0, 100}
-    assert reads <= 2 * 4 * len(names)
+    assert reads <= 2 * 12 * len(names), "a few times for each server, whatever their number"
 
 
 def test_each_server_is_judged_by_what_was_seen_on_it(recorded: Recorded) -> None:
