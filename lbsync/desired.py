@@ -63,13 +63,10 @@ class Desired(Value):
     """The farm as it shall be.
 
     ``modes`` names a mode for each service. ``leaf`` is the certificate that balancers shall serve, ``None`` when it could
-    not be determined (``leaf_problem`` then says why). ``trusted_leg`` declares the balancer-to-server leg fit for
-    credentials in clear, without which nothing is offloaded. ``for_extended_protection``: Outlook Anywhere shall be as
-    Microsoft's script for Extended Protection demands, whatever was found before.
-
-
     not be determined (``leaf_problem`` then says why). ``trusted_leg`` declares the leg from balancer to every server fit
     for credentials in clear, ``policy.trusted_networks`` that to the servers in them; without either nothing is offloaded.
+    ``for_extended_protection``: Outlook Anywhere shall be as Microsoft's script for Extended Protection demands, whatever was
+    found before.
     """
 
     farm: str
