@@ -50,7 +50,11 @@ def read(text: str, where: str) -> Recording:
     except RecursionError:
         raise _refused(where, "this is no recording of lbsync", "not-a-recording") from None
     except ValueError as error:
-        cut_off = text.lstrip().startswith("{") and _MARK in text and getattr(error, "pos", 0) >= len(text.rstrip()) - 1
+        cut_off = (
+            text.lstrip().startswith("{")
+            and _MARK in text
+            and getattr(error, "pos", 0) >= len(text.rstrip()) - len("false")
+        )
         if cut_off or (isinstance(error, json.JSONDecodeError) and error.msg.startswith("Unterminated")):
             raise _refused(where, "the recording ends half-way: the file was cut off", "truncated") from None
         raise _refused(where, "this is not JSON, so it is no recording", "not-json") from None
