@@ -1,8 +1,12 @@
-"""Advice on many servers: what reading their IIS costs and what judging them costs, in CPU seconds of this process."""
+"""Advice on many servers: what reading their IIS costs, what judging them costs, and the whole command on a recording of them."""
 
 from __future__ import annotations
 
 import os
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +16,7 @@ from lbsync.advice import Advice
 from lbsync.advise import advise
 from lbsync.desired import FactSet
 from lbsync.facts import FarmFacts
+from lbsync.recording import Recording, render
 from lbsync.target import Capabilities
 from lbsync.testing.farm_facts import NOW, balancer_facts, desired, outlook_anywhere_facts
 from lbsync.testing.recorded import recorded_server
@@ -53,10 +58,24 @@ def _row(name: str, configs: list[bytes]) -> None:
     )
     judging, advice = _cpu(lambda: advise(desired(), facts, {"lb1": _UNSAFE}, NOW))
     verdict = "within" if judging <= _GOAL_S else "OVER"
+    command = _command(facts)
     print(
         f"  {name:<30} reading {reading:6.2f} s   judging {judging:6.3f} s ({verdict} the goal of {_GOAL_S:g} s)"
-        f"   {_count(advice)} findings"
+        f"   lbsync advise --from {command:5.2f} s   {_count(advice)} findings"
     )
+
+
+def _command(facts: FactSet) -> float:
+    """CPU seconds of the whole command on these servers, recorded: start-up, reading, judging, telling."""
+    recording = Recording(lbsync="1.0", taken=NOW, desired=desired(), facts=facts, capabilities={"lb1": _UNSAFE})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "farm.json"
+        path.write_text(render(recording), encoding="utf-8")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        argv = [sys.executable, "-m", "lbsync", "advise", "--from", str(path), "--quiet", "--state", folder]
+        subprocess.run(argv, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _count(advice: Advice) -> int:
