@@ -11,6 +11,7 @@ from lbsync.cli.exits import ExitCode
 from lbsync.cli.options import AsJson, ConfigFile, Quiet, RunId, StateFolder
 
 if TYPE_CHECKING:
+    from lbsync.cli.house import House
     from lbsync.ledger import Ledger
 
 
@@ -42,6 +43,8 @@ def rollback(  # noqa: PLR0917  # typer calls it by keyword
                 screen.document({"run": run_id, "phase": RunPhase.UNDONE.value})
                 screen.end(ExitCode.OK)
             _refuse_pruned(screen, ledger, run_id)
+            if not force:
+                _refuse_forbidden(house, ledger, run_id)
             screen.note(f"Taking back run {run_id}.")
             story = Story()
             with (
@@ -74,4 +77,26 @@ def _refuse_pruned(screen: Session, ledger: Ledger, run_id: str) -> None:
             reasons=reasons,
             state="nothing was changed by this command",
             remedy="where that one must be served again, bring it from its PFX and rotate to it: lbsync rotate --thumbprint",
+        )
+
+
+def _refuse_forbidden(house: House, ledger: Ledger, run_id: str) -> None:
+    """Raises UnsafeChange where an applied run would be taken back to offloading, and what came since forbids that."""
+    from lbsync.advise.way_back import forbidden, offloaded_again
+    from lbsync.desired import FactSet
+    from lbsync.errors import UnsafeChange
+    from lbsync.run import RunPhase
+
+    run = ledger.run(run_id)
+    services = offloaded_again(run.plan) if run.phase is RunPhase.APPLIED else ()
+    if not services:
+        return
+    seen = house.see()
+    reasons = forbidden(services, FactSet(servers=seen.servers, farm=seen.farm, balancers=seen.balancers))
+    if reasons:
+        raise UnsafeChange(
+            f"run {run_id} bridged {', '.join(services)}; taken back, they would be offloaded again and nobody could log on",
+            reasons=reasons,
+            state="nothing was changed by this command",
+            remedy="leave them bridged, or turn it off first; --force takes the run back all the same",
         )

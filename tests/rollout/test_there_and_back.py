@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
@@ -47,7 +48,8 @@ def odd(require: Callable[[str], None]) -> Generator[Rehearsal]:
 def test_a_farm_goes_there_and_back_under_load_and_ends_as_it_began(odd: Rehearsal, tmp_path: Path) -> None:
     """No request fails; flags, inheritance, Outlook Anywhere, certificates and the balancer's files are those of before.
 
-    Then Extended Protection is prepared: what it demands and lbsync can do is done, SSLOffloading included, and checked.
+    Then Extended Protection is prepared: what it demands and lbsync can do is done, SSLOffloading included, and checked. Once it
+    is on, the run that bridged is not taken back.
     """
     code, said = odd.run(tmp_path, "apply", "--yes", "--quiet", "--no-canary")
     assert code == ExitCode.OK, said
@@ -82,6 +84,13 @@ def test_a_farm_goes_there_and_back_under_load_and_ends_as_it_began(odd: Rehears
     assert r".\ExchangeExtendedProtectionManagement.ps1 -ExchangeServerNames EX01,EX02" in said
     code, said = odd.run(tmp_path, "prepare", "ep", "--check", "--json")
     assert (code, json.loads(said)["ready"]) == (ExitCode.OK, True), said
+    mapi = odd.farm.state.servers["EX01"].iis.locations["default web site/mapi"]
+    mapi.token_checking = "Require"
+    (bridging,) = re.findall(r"lbsync rollback (\S+)", told)
+    code, said = odd.run(tmp_path, "rollback", bridging, "--quiet", "--no-canary")
+    assert (code, "Extended Protection is on now" in " ".join(said.split())) == (ExitCode.REFUSED, True), said
+    mapi.token_checking = None
+    assert odd.snapshot() == prepared
     code, said = odd.run(tmp_path, "rollback", "--quiet", "--no-canary")
     assert code == ExitCode.OK, said
     assert odd.snapshot() == begun

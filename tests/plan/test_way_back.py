@@ -1,0 +1,68 @@
+"""A run that bridged is not taken back to offloading where that is no longer supported."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbsync.advise.way_back import forbidden, offloaded_again
+from lbsync.desired import FactSet
+from lbsync.facts import FarmFacts, OAuthFacts, TokenChecking
+from lbsync.model import Mode, Plan
+from lbsync.plan import build
+from lbsync.services import SERVICES, Service
+from lbsync.target import Capabilities
+from lbsync.testing.farm_facts import NOW, Lowering, all_modes, balancer_facts, desired, fact_set, server_facts
+
+OFFLOADABLE = tuple(service for service in Service if SERVICES[service].offloadable)
+
+
+def made(wanted: Mode, live: Mode) -> Plan:
+    """The plan from one mode of everything to another."""
+    facts = fact_set(balancers=(balancer_facts(modes=all_modes(live)),))
+    targets = {name: Lowering(name) for name in ("EX01", "EX02", "lb1", "directory")}
+    return build(desired(all_modes(wanted)), facts, targets, {"lb1": Capabilities()}, NOW)
+
+
+def farm(*, protected: bool = False, oauth: bool = False) -> FactSet:
+    """Two servers; on the second MAPI is protected, or not."""
+    checking = TokenChecking.REQUIRE if protected else TokenChecking.NONE
+    second = server_facts("EX02")
+    vdirs = tuple(
+        one.model_copy(update={"token_checking": checking}) if Service.MAPI in one.services else one
+        for one in second.vdirs
+    )
+    return FactSet(
+        servers=(server_facts("EX01"), second.model_copy(update={"vdirs": vdirs})),
+        farm=FarmFacts(oauth=OAuthFacts(hybrid_configuration=oauth)),
+        balancers=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "services"),
+    [(Mode.BRIDGE, Mode.OFFLOAD, OFFLOADABLE), (Mode.OFFLOAD, Mode.BRIDGE, ()), (Mode.BRIDGE, Mode.BRIDGE, ())],
+)
+def test_what_a_way_back_offloads_is_what_the_plan_bridged(
+    wanted: Mode, live: Mode, services: tuple[Service, ...]
+) -> None:
+    """And nothing else: a plan that offloads goes back to bridging."""
+    assert offloaded_again(made(wanted, live)) == services
+
+
+@pytest.mark.parametrize(
+    ("services", "facts", "words"),
+    [
+        ((Service.EWS,), farm(), ()),
+        ((), farm(protected=True, oauth=True), ()),
+        ((Service.EWS,), farm(protected=True), ("Extended Protection is on now (EX02: Default Web Site/mapi)",)),
+        ((Service.EWS,), farm(oauth=True), ("hybrid modern authentication",)),
+        ((Service.EWS,), farm(protected=True, oauth=True), ("Extended Protection", "hybrid modern authentication")),
+    ],
+)
+def test_what_came_since_forbids_offloading(
+    services: tuple[Service, ...], facts: FactSet, words: tuple[str, ...]
+) -> None:
+    """One protected location of one server is enough, whichever services go back."""
+    found = forbidden(services, facts)
+    assert len(found) == len(words)
+    assert all(reason.startswith(word) for reason, word in zip(found, words, strict=True))
