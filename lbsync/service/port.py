@@ -27,7 +27,7 @@ from lbsync.service.values import (
 
 
 class NotFound(LbsyncError):
-    """There is no such namespace, proposal, run or job; ``code``: unknown-namespace, unknown-proposal, unknown-run, unknown-job."""
+    """No such namespace, proposal, run or job; ``code`` is unknown-namespace, unknown-proposal, unknown-run or unknown-job."""
 
 
 class Busy(LbsyncError):
@@ -58,7 +58,7 @@ class Hub(Protocol):
         ...
 
     async def advice(self, ns: str, who: Who) -> dict[str, JsonValue]:
-        """What ``lbsync advise --json`` says, kept until the next look. Raises NotFound, Busy, LbsyncError as the command told it."""
+        """What ``lbsync advise --json`` says, kept until the next look. Raises NotFound, Busy, and what the command told."""
         ...
 
     async def propose(self, ns: str, kind: Kind, options: Options, who: Who) -> JobState:

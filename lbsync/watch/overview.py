@@ -14,7 +14,7 @@ from lbsync.services import Service
 
 
 class Lamp(StrEnum):
-    """Green: ours. Yellow: another certificate. Red: no TLS, or no answer. Unknown: nobody looked, or nothing is known to compare with."""
+    """Green: ours. Yellow: another certificate. Red: no TLS, or no answer. Unknown: nobody could say."""
 
     GREEN = "green"
     YELLOW = "yellow"
@@ -36,7 +36,7 @@ class ListenerState(Value):
 
 
 class ModeState(Value):
-    """Where a service's TLS ends at one balancer, and where it is wanted to end; ``mode`` ``None``: nothing is published there."""
+    """Where a service's TLS ends at one balancer, and where it is wanted to; ``mode`` ``None``: nothing is published there."""
 
     balancer: str
     service: Service
