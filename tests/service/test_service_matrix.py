@@ -63,7 +63,7 @@ def _expected(need: Need, role: Role | None) -> bool:
 
 @pytest.mark.parametrize("role", [None, *Role])
 def test_the_matrix_holds(folder: Path, role: Role | None) -> None:
-    """Every endpoint: let in where the matrix says so, 401 for nobody, 403 for a role that is not enough; pages send to log in."""
+    """Every endpoint: let in where the matrix says so, 401 for nobody, 403 for a role that is not enough."""
     with client(_app(folder), peer="203.0.113.5") as browser:
         if role is not None:
             browser.login(role.value)

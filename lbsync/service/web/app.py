@@ -93,4 +93,6 @@ async def _not_as_asked(_: Request, error: Exception) -> Response:
 async def _http_error(_: Request, error: Exception) -> Response:
     """What a framework refuses: its status, our words."""
     status = HTTPStatus(cast("HTTPException", error).status_code)
+    if status is HTTPStatus.BAD_REQUEST:  # a body that the parser gave up on, such as one nested too deeply
+        return not_as_asked([{"type": "json_invalid"}])
     return problem(status, status.phrase.lower(), code="http")

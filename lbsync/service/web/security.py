@@ -6,6 +6,7 @@ Rule of this file: no answer leaves without these headers, whoever made it, and 
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -32,6 +33,7 @@ HEADERS: Final = {
 }
 """A route may set one of these itself, such as the report its own policy; what it does not set is added."""
 HSTS: Final = "max-age=31536000"
+_HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.ASCII)
 _LOG = logging.getLogger("lbsync.service.web")
 _HEALTH: Final = ("/healthz", "/readyz")
 
@@ -101,6 +103,5 @@ def named(access: Access, hosts: list[str]) -> bool:
     """
     if len(hosts) != 1:
         return False
-    host = hosts[0].lower()
-    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-    return name in access.names
+    found = _HOST.fullmatch(hosts[0].lower())
+    return found is not None and (found["v6"] or found["name"]) in access.names
