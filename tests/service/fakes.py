@@ -209,14 +209,14 @@ class FakeHub:
         """As the port says."""
         if job_id not in self.jobs:
             raise NotFound("there is no such job", where=job_id, code="unknown-job")
-        return self.jobs[job_id]
+        return self.jobs[job.id]
 
     async def stop(self, job_id: str, who: Who) -> JobState:
         """As the port says."""
         job = self.job(job_id)
         self._asked("stop", job.namespace, who)
-        self.jobs[job_id] = job.model_copy(update={"ended": NOW, "exit_code": 130})
-        return self.jobs[job_id]
+        self.jobs[job.id] = job.model_copy(update={"ended": NOW, "exit_code": 130})
+        return self.jobs[job.id]
 
     async def runs(self, ns: str, limit: int = 100) -> tuple[RunState, ...]:
         """As the port says."""
