@@ -36,6 +36,7 @@ def command(
     chosen = options or Options()
     folder = ("--state", str(state), "--json")
     at = ("--config", str(config), *folder)
+    words: tuple[str, ...]
     match kind:
         case "look":
             words = ("watch", "--once", "--look-only", *at)
