@@ -105,7 +105,7 @@ class Decisions:
     def add(self, who: str, namespace: str, what: str, about: str, detail: str = "") -> Decision:
         """Write one; it is on the disk when this returns. Raises LbsyncError: then nothing was decided."""
         try:
-            with self._lock, open(self._path, "ab", opener=_private) as file:  # noqa: PTH123  Path.open takes no opener
+            with self._lock, open(self._path, "ab", opener=_private) as file:
                 last = self._last or _last(self._path)
                 made = Decision(
                     seq=last.seq + 1 if last else 1,
