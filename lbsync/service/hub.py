@@ -1,7 +1,7 @@
 """The hub: the running service as its pages, its API, its notices and its metrics know it.
 
-Rule of this file: it keeps the contract of ``port``. Whatever is asked of it is asked for by somebody, and what they decided is on
-the disk before it is begun.
+Rule of this file: it keeps the contract of ``port``. Whatever is asked of it is asked for by somebody, and what they decided is
+on the disk before it is begun.
 """
 
 from __future__ import annotations
