@@ -160,11 +160,18 @@ def error(kind: str = "Unreachable", **parts: str) -> dict[str, object]:
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
     """Run a scene to its end, within two minutes."""
-    asyncio.run(asyncio.wait_for(_awaited(scene), 120))
+    asyncio.run(asyncio.wait_for(_awaited(scene), 30))
 
 
 async def _awaited(scene: Callable[[], Awaitable[None]]) -> None:
     await scene()
+
+
+async def until(hub: ServiceHub, true: Callable[[], bool]) -> None:
+    """Until that is so; asked whenever something changed."""
+    async with hub.events() as events:
+        while not true():
+            await anext(events)
 
 
 async def refused(work: Awaitable[object]) -> LbsyncError:
@@ -176,4 +183,4 @@ async def refused(work: Awaitable[object]) -> LbsyncError:
     raise AssertionError("nothing was refused")
 
 
-__all__ = ["ANNA", "BASIS", "BEA", "NEW", "NOW", "Stage", "error", "look", "plan", "play", "refused"]
+__all__ = ["ANNA", "BASIS", "BEA", "NEW", "NOW", "Stage", "error", "look", "plan", "play", "refused", "until"]

@@ -16,7 +16,7 @@ from lbsync.service.hub import ServiceHub
 from lbsync.service.keeping import Decisions, verify
 from lbsync.service.port import Busy, Gone, NotFound, NotYours
 from lbsync.service.values import JobState, Level, Options, Proposal
-from tests.service.rig import ANNA, BASIS, BEA, NEW, NOW, Stage, error, look, plan, play, refused
+from tests.service.rig import ANNA, BASIS, BEA, NEW, NOW, Stage, error, look, plan, play, refused, until
 
 
 def test_looks_come_in_turn_are_kept_and_outlive_a_restart(tmp_path: Path) -> None:
@@ -69,8 +69,7 @@ def test_it_is_ready_once_everybody_was_seen_or_tells_why_not(tmp_path: Path) ->
         hub.start()
         assert hub.alive()
         assert hub.ready() == (False, "1 of 1 namespaces were not looked at yet: contoso")
-        while not hub.state("contoso").error:
-            await asyncio.sleep(0.01)
+        await until(hub, lambda: bool(hub.state("contoso").error))
         assert hub.ready() == (True, "1 namespaces")
         stage.clock.pass_s(61)
         assert not hub.alive()
@@ -261,8 +260,7 @@ def test_one_at_a_time_and_each_can_be_stopped(tmp_path: Path) -> None:
         run_id = stage.run(RunPhase.UNDONE)
         first = await hub.look("contoso", ANNA)
         second = await hub.look("other", ANNA)
-        while not hub.job(first.id).lines:
-            await asyncio.sleep(0.01)
+        await until(hub, lambda: bool(hub.job(first.id).lines))
         assert hub.state("contoso").job is not None
         assert hub.job(second.id).began is None  # so many looks at once
         back = await hub.act("contoso", run_id, "rollback", ANNA)
@@ -277,8 +275,7 @@ def test_one_at_a_time_and_each_can_be_stopped(tmp_path: Path) -> None:
         stage.say("confirm", {"confirmed": True})
         await hub.act("contoso", run_id, "confirm", ANNA)
         await hub.stop(first.id, ANNA)
-        while not hub.job(back.id).lines:
-            await asyncio.sleep(0.01)
+        await until(hub, lambda: bool(hub.job(back.id).lines))
         assert await hub.close() == ()
         assert hub.job(back.id).lines[-1] == "stopped between two steps"
         assert hub.job(second.id).ended is not None
@@ -311,6 +308,7 @@ def test_what_it_began_and_what_was_cut_off_it_carries_on(tmp_path: Path) -> Non
         stage.waits("resume")
         while stage.names.count("resume") < 2:
             await hub.rounds.tick()
+            await asyncio.sleep(0)  # children begin between two ticks
         (job,) = hub.jobs.queued("contoso")
         await hub.stop(job.id, ANNA)
         await hub.jobs.idle()
