@@ -27,7 +27,7 @@ from tests.rollout.test_watch import config
 
 _KILLS = int(os.environ.get("LBSYNC_KILLS") or 2)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
-_PATIENCE_S = 30.0
+_PATIENCE_S = 180.0
 
 
 @pytest.fixture
