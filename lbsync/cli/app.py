@@ -27,6 +27,7 @@ from lbsync.cli import (
     resuming,
     rolling_back,
     rotating,
+    serving,
     verifying,
     watching,
 )
@@ -82,6 +83,7 @@ for _command, _name in (
     (pruning.prune, "prune"),
     (watching.watch, "watch"),
     (drifting.drift, "drift"),
+    (serving.serve, "serve"),
     (listing.runs, "runs"),
     (listing.show, "show"),
     (providing.providers, "providers"),

@@ -41,6 +41,10 @@ Only = Annotated[
         help="Take these servers or groups only, as EX01,EX02 or canary; services go to port 80 once all are taken; repeatable.",
     ),
 ]  # fmt: skip
+Basis = Annotated[
+    str | None,
+    typer.Option("--basis", metavar="DIGEST", help="Refuse unless the plan is made from this, as --json said of one."),
+]
 RunId = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or latest.", show_default=True)]
 
 DEFAULT_CONFIGS = (Path("lbsync.toml"), Path("/etc/lbsync/lbsync.toml"))
