@@ -81,7 +81,7 @@ def test_the_table_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> 
     table = Lockout(clock)
     for number in range(50):
         table.failed(f"n{number}", f"192.0.2.{number}")
-    assert len(table._kept) == 10
+    assert len(table) == 10
 
 
 def test_sessions_end(clock: Clock) -> None:
@@ -91,7 +91,7 @@ def test_sessions_end(clock: Clock) -> None:
     second, _ = sessions.begin(ANNA, "user:1")
     assert first != second
     assert len(first) >= 43
-    assert first not in repr(sessions._kept) and session.csrf != first  # noqa: PT018
+    assert first not in repr(sessions) and session.csrf != first  # noqa: PT018
     clock.now += 99
     assert sessions.find(first) is session
     clock.now += 99

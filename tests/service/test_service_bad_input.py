@@ -226,7 +226,7 @@ def test_no_secret_leaves(folder: Path, caplog: pytest.LogCaptureFixture) -> Non
         texts = _every(program, BEARER) + _every(program, {})
         hub.failure = RuntimeError("boom")
         texts += _every(program, BEARER)
-    texts.append(repr(app.state.guard.access) + repr(app.state.guard.sessions._kept))
+    texts.append(repr(app.state.guard.access) + repr(app.state.guard.sessions))
     said = "\n".join([*texts, caplog.text])
     assert "a request failed" in caplog.text
     for secret in (TOKEN, PASSWORD, SECRET, "$argon2"):

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def _serving(folder: Path, *, certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
+def _serving(folder: Path, *, certificate: Path | None = None, key: Path | None = None) -> Generator[int]:
     """The server as it is configured for the service, but for how long it waits."""
     tls = certificate is not None
     app = app_for(folder, tls=tls)

@@ -84,7 +84,7 @@ class Security:
         access = self._access
         # The server's own limit is for heads that arrive in pieces.
         if (
-            sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope.get("raw_path") or b"")
+            sum(len(name) + len(value) + 4 for name, value in scope["headers"]) + len(scope.get("raw_path") or b"")
             > HEAD_BYTES
         ):
             return problem(
