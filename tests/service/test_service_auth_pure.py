@@ -12,7 +12,7 @@ from lbsync.service.auth import csrf, lockout, proxy, tokens, users
 from lbsync.service.auth.access import Access, OidcAccess, ProxyAccess
 from lbsync.service.auth.lockout import Attempts, Lockout
 from lbsync.service.auth.roles import MATRIX, Need, find
-from lbsync.service.auth.sessions import MOST, Sessions
+from lbsync.service.auth.sessions import Sessions
 from lbsync.service.values import Role, Who
 from tests.service.client import PASSWORD
 
@@ -106,14 +106,15 @@ def test_sessions_end(clock: Clock) -> None:
     assert session.over.is_set()
 
 
-def test_sessions_are_bounded(clock: Clock) -> None:
+def test_sessions_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one unused for longest makes room."""
+    monkeypatch.setattr("lbsync.service.auth.sessions.MOST", 20)
     sessions = Sessions(idle_s=100, lasting_s=250, clock=clock)
     first, _ = sessions.begin(ANNA, "")
     clock.now += 1
-    for _ in range(MOST):
+    for _ in range(20):
         sessions.begin(ANNA, "")
-    assert len(sessions) == MOST
+    assert len(sessions) == 20
     assert sessions.find(first) is None
 
 

@@ -207,9 +207,10 @@ def _every(program: Client, headers: dict[str, str]) -> list[str]:
             continue
         path = template.replace("{ns}", "mail").replace("{run}", RUN).replace("{proposal}", PROPOSAL)
         path = path.replace("{job}", "j-1").replace("{file}", "login.js")
-        for body in ({"name": "viewer", "password": "wrong " + PASSWORD}, {"kind": "rotate"}, {"reason": "no"}):
-            answer = program.ask(method, path, headers=headers, json=body if method != "GET" else None)
-            texts.append(f"{answer.headers} {answer.text}")
+        known = {"session": {"name": "viewer", "password": "wrong " + PASSWORD}, "proposals": {"kind": "rotate"}}
+        body = known.get(path.rpartition("/")[2], {"reason": "no"})
+        answer = program.ask(method, path, headers=headers, json=body if method != "GET" else None)
+        texts.append(f"{answer.headers} {answer.text}")
     return texts
 
 

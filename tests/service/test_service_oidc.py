@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 import time
@@ -15,7 +17,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from joserfc import jwt
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import KeySet, OctKey, RSAKey
 from pydantic import SecretStr
 
 from lbsync.service.auth.access import OidcAccess
@@ -33,7 +35,7 @@ class Provider:
         self.asked: dict[str, list[str]] = {}
         self.login = ""
         self.claims: dict[str, Any] = {}
-        self.signed_by = self.key
+        self.signed_by: RSAKey | OctKey = self.key
         self.header: dict[str, Any] = {"alg": "RS256", "kid": "k1"}
         self.other: dict[str, Any] = {}
         self.nonce = ""
@@ -63,7 +65,7 @@ class Provider:
                 "issuer": self.issuer, "authorization_endpoint": f"{self.issuer}/authorize",
                 "token_endpoint": f"{self.issuer}/token", "jwks_uri": f"{self.issuer}/keys",
             } | self.other,
-            "/keys": KeySet([self.key]).as_dict(private=False),
+            "/keys": dict(KeySet([self.key]).as_dict(private=False)),
         }  # fmt: skip
         if kind == "/token":
             now = int(time.time())
@@ -132,9 +134,8 @@ def test_a_login(app: FastAPI, provider: Provider) -> None:
         assert arrived.status_code == 200
         assert 'content="0; url=/"' in arrived.text
         assert SECRET not in arrived.text
-        from lbsync.service.auth.oidc import _challenge
-
-        assert _challenge(provider.asked["code_verifier"][0]) == query["code_challenge"]
+        digest = hashlib.sha256(provider.asked["code_verifier"][0].encode()).digest()
+        assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == query["code_challenge"]
         assert provider.login.startswith("Basic ")
         me = browser.ask("GET", "/api/v1/me").json()
         assert (me["name"], me["role"]) == ("anna", "operator")
@@ -160,8 +161,6 @@ def test_claims_that_do_not_hold(app: FastAPI, provider: Provider, claims: dict[
 
 def test_signatures_that_do_not_hold(app: FastAPI, provider: Provider) -> None:
     """Another's key, and a key that is the client secret."""
-    from joserfc.jwk import OctKey
-
     with client(app) as browser:
         provider.signed_by = RSAKey.generate_key(2048, {"kid": "k1"})
         assert _back(browser, _begin(browser, provider)["state"]).status_code == 401
