@@ -24,6 +24,7 @@ from lbsync.cli import (
     resuming,
     rolling_back,
     rotating,
+    serving,
     verifying,
     watching,
 )
@@ -77,6 +78,7 @@ for _command, _name in (
     (rotating.rotate, "rotate"),
     (pruning.prune, "prune"),
     (watching.watch, "watch"),
+    (serving.serve, "serve"),
     (listing.runs, "runs"),
     (listing.show, "show"),
     (providing.providers, "providers"),
