@@ -37,7 +37,7 @@ def _serving(folder: Path, *, certificate: Path | None = None, key: Path | None 
     """The server as it is configured for the service, but for how long it waits."""
     tls = certificate is not None
     app = app_for(folder, tls=tls)
-    app.user_middleware[1].kwargs["body_s"] = _SOON_S
+    next(layer for layer in app.user_middleware if layer.kwargs.keys() == {"guard"}).kwargs["body_s"] = _SOON_S
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(app, access(tls=tls), certificate, key, head_s=_SOON_S))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
