@@ -143,7 +143,7 @@ def test_headers_of_every_answer(app: FastAPI) -> None:
             assert "frame-ancestors 'none'" in policy
             assert "script-src 'self'" in policy
             assert headers["x-content-type-options"] == "nosniff"
-            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["referrer-policy"] == "same-origin"
             assert "camera=()" in headers["permissions-policy"]
             assert headers["cache-control"] == ("no-cache" if path.startswith("/static") else "no-store")
             assert "server" not in headers
