@@ -27,6 +27,7 @@ from lbsync.cli import (
     resuming,
     rolling_back,
     rotating,
+    serveusers,
     serving,
     verifying,
     watching,
@@ -92,4 +93,5 @@ for _command, _name in (
 app.add_typer(configuring.app, name="config")
 app.add_typer(certs.app, name="cert")
 app.add_typer(preparing.app, name="prepare")
+app.add_typer(serveusers.app, name="serve-user")
 app.add_typer(rehearsing.app, name="lab")
