@@ -122,9 +122,7 @@ def _namespaces(config: Path | None, folder: Path | None, state: Path) -> tuple[
     return several(folder, state)
 
 
-def _section(
-    found: tuple[Namespace, ...], service: Path | None, address: str | None
-) -> tuple[ServiceSection, Path]:
+def _section(found: tuple[Namespace, ...], service: Path | None, address: str | None) -> tuple[ServiceSection, Path]:
     """``[service]``, and the folder that its paths start from. Raises ConfigError."""
     from lbsync.cli.opening import open_config, read_text
     from lbsync.config import load_service
