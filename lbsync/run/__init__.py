@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lbsync.run.entries import Entry, Head, RunSummary
 from lbsync.run.events import (
+    VIA_SERVICE,
     Awaiting,
     Confirmed,
     Direction,
@@ -30,6 +31,7 @@ from lbsync.run.lasting import lasting, removed_for_good
 from lbsync.run.transitions import IllegalEvent, RunPhase, StepPhase, advance
 
 __all__ = [
+    "VIA_SERVICE",
     "Awaiting",
     "Confirmed",
     "Direction",
