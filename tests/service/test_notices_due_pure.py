@@ -68,7 +68,7 @@ def proposal(name: str) -> Proposal:
 
 def state(**more: Any) -> NamespaceState:
     """A namespace that was looked at."""
-    return NamespaceState(**{"name": "ns", "farm": "contoso", "looked_at": NOW, **more})
+    return NamespaceState.model_validate({"name": "ns", "farm": "contoso", "looked_at": NOW, **more})
 
 
 class Story:
@@ -78,7 +78,8 @@ class Story:
         self.told = told if told is not None else Told(known=True)
         self.last: tuple[Notice, ...] = ()
 
-    def __call__(self, *, now: datetime = NOW, **more: Any) -> list[tuple[str, str]]:
+    def next(self, *, now: datetime = NOW, **more: Any) -> list[tuple[str, str]]:
+        """The next state; what is told of it."""
         found = due(state(**more), self.told, AHEAD, now)
         # What is remembered survives the disk.
         self.told, self.last = Told.model_validate_json(found.told.model_dump_json()), found.notices
@@ -94,7 +95,8 @@ class Story:
     ("days", "levels"),
     [
         ([40, 31, 30.5, 30, 29], ["", "", "warning", "", ""]),
-        ([29, 20, 14, 7.5, 7, 5, 1.5, 0.5, -0.5, -3], ["warning", "", "warning", "critical", *[""] * 2, "critical", "", "critical", ""]),
+        ([29, 20, 14, 8.5, 7], ["warning", "", "warning", "", "critical"]),
+        ([5, 1.5, 0.5, -0.5, -3], ["critical", "critical", "", "critical", ""]),
         ([3], ["critical"]),  # found late: told once, not once per threshold that was passed
         ([29, 400, 29], ["warning", "", "warning"]),
     ],
@@ -102,7 +104,7 @@ class Story:
 def test_each_threshold_is_told_once_per_certificate(days: list[float], levels: list[str]) -> None:
     """30, 14, 7, 1 days ahead and once it has ended; one found late is told once."""
     story = Story(Told())
-    told = [story(certificates=(certificate(each),)) for each in days]
+    told = [story.next(certificates=(certificate(each),)) for each in days]
     assert told == [[("expiry", level)] if level else [] for level in levels]
 
 
@@ -110,10 +112,10 @@ def test_expiry_is_per_certificate_and_goes_by_the_clock() -> None:
     """Days are counted to now, however old the look is; a certificate that is not used any more is forgotten."""
     story = Story()
     first = certificate(29, "AA")
-    assert story(certificates=(first,)) == [("expiry", "warning")]
-    assert story(certificates=(first, certificate(28, "BB"))) == [("expiry", "warning")]
-    assert story(certificates=(first,), now=NOW + timedelta(days=20)) == [("expiry", "warning")]
-    assert story(certificates=()) == []
+    assert story.next(certificates=(first,)) == [("expiry", "warning")]
+    assert story.next(certificates=(first, certificate(28, "BB"))) == [("expiry", "warning")]
+    assert story.next(certificates=(first,), now=NOW + timedelta(days=20)) == [("expiry", "warning")]
+    assert story.next(certificates=()) == []
     assert set(story.told.expiry) == {"AA"}
     assert story.last == ()
 
@@ -131,18 +133,18 @@ RUN_STORIES = [
 def test_a_run_is_told_when_it_comes_to_rest(phases: list[RunPhase], expected: list[list[tuple[str, str]]]) -> None:
     """Once for each end that it comes to."""
     story = Story()
-    assert [story(runs=(run("r1", phase),)) for phase in phases] == expected
+    assert [story.next(runs=(run("r1", phase),)) for phase in phases] == expected
 
 
 def test_a_failure_is_told_each_time_and_its_end_once() -> None:
     """Two failures, two notices; then one that is done, and that this is over, as bad as it was."""
     story = Story()
     failed = run("r1", RunPhase.UNDONE), run("r2", RunPhase.INCOMPLETE)
-    assert story(runs=failed[:1]) == [("failed", "warning")]
-    assert story(runs=failed[::-1]) == [("failed", "critical")]
+    assert story.next(runs=failed[:1]) == [("failed", "warning")]
+    assert story.next(runs=failed[::-1]) == [("failed", "critical")]
     done = run("r3", RunPhase.APPLIED)
-    assert story(runs=(done, *failed[::-1])) == [("done", "ok"), ("recovered", "critical")]
-    assert story(runs=(done,)) == []
+    assert story.next(runs=(done, *failed[::-1])) == [("done", "ok"), ("recovered", "critical")]
+    assert story.next(runs=(done,)) == []
     assert set(story.told.runs) == {"r3"}
 
 
@@ -154,8 +156,8 @@ def test_what_ended_before_the_service_is_no_news() -> None:
         run("r2", RunPhase.APPLIED),
         run("r1", RunPhase.UNDONE),
     )
-    assert story(runs=runs) == [("failed", "critical")]
-    assert story(runs=runs) == []
+    assert story.next(runs=runs) == [("failed", "critical")]
+    assert story.next(runs=runs) == []
 
 
 @pytest.mark.parametrize(
@@ -173,26 +175,26 @@ def test_what_ended_before_the_service_is_no_news() -> None:
 def test_a_change_that_failed_before_its_run_is_told(ended: JobState, expected: list[tuple[str, str]]) -> None:
     """Once; a run that failed is told by its own phase."""
     story = Story()
-    assert story(job=ended) == expected
-    assert story(job=ended) == []
+    assert story.next(job=ended) == expected
+    assert story.next(job=ended) == []
 
 
 def test_the_kind_of_a_run_is_that_of_its_job() -> None:
     """A rotation is called one."""
     story = Story()
-    story(runs=(run("r1", RunPhase.APPLIED),), job=job("j", "rotate", 0, run_id="r1"))
+    story.next(runs=(run("r1", RunPhase.APPLIED),), job=job("j", "rotate", 0, run_id="r1"))
     assert text_of(story.last[0]).title == "contoso: rotation applied"
-    story(job=job("k", "prune", 1, error={"message": "EX01 did not answer"}))
+    story.next(job=job("k", "prune", 1, error={"message": "EX01 did not answer"}))
     assert "EX01 did not answer" in text_of(story.last[0]).body
 
 
 def test_a_proposal_is_told_once() -> None:
     """While it waits; another one is told by itself."""
     story = Story()
-    assert story(proposals=(proposal("p1"),)) == [("waiting", "warning")]
-    assert story(proposals=(proposal("p1"),)) == []
-    assert story(proposals=(proposal("p1"), proposal("p2"))) == [("waiting", "warning")]
-    assert story() == []
+    assert story.next(proposals=(proposal("p1"),)) == [("waiting", "warning")]
+    assert story.next(proposals=(proposal("p1"),)) == []
+    assert story.next(proposals=(proposal("p1"), proposal("p2"))) == [("waiting", "warning")]
+    assert story.next() == []
     assert story.told.proposals == ()
 
 
@@ -200,24 +202,24 @@ def test_drift_is_told_until_it_changes_and_when_it_is_gone() -> None:
     """The same differences in another order are the same; not knowing changes nothing."""
     story = Story()
     one, two = DriftState(count=2, lines=("a", "b")), DriftState(count=3, lines=("a", "b", "c"))
-    assert story(drift=one) == [("drift", "warning")]
-    assert story(drift=DriftState(count=2, lines=("b", "a"))) == []
-    assert story(drift=None) == []
-    assert story(drift=two) == [("drift", "warning")]
-    assert story(drift=DriftState(count=0)) == [("recovered", "warning")]
-    assert story(drift=DriftState(count=0)) == []
-    assert story(drift=DriftState(count=1, lines=("a",))) == [("drift", "warning")]
+    assert story.next(drift=one) == [("drift", "warning")]
+    assert story.next(drift=DriftState(count=2, lines=("b", "a"))) == []
+    assert story.next(drift=None) == []
+    assert story.next(drift=two) == [("drift", "warning")]
+    assert story.next(drift=DriftState(count=0)) == [("recovered", "warning")]
+    assert story.next(drift=DriftState(count=0)) == []
+    assert story.next(drift=DriftState(count=1, lines=("a",))) == [("drift", "warning")]
 
 
 def test_a_farm_that_cannot_be_seen_is_told_once_and_when_it_can_again() -> None:
     """One look that fails is no news."""
     story = Story()
-    assert story(failures=1, error="no answer") == []
-    assert story(failures=2, error="no answer") == [("unseen", "warning")]
-    assert story(failures=9, error="no answer") == []
-    assert story(looked_at=None) == []
-    assert story() == [("recovered", "warning")]
-    assert story() == []
+    assert story.next(failures=1, error="no answer") == []
+    assert story.next(failures=2, error="no answer") == [("unseen", "warning")]
+    assert story.next(failures=9, error="no answer") == []
+    assert story.next(looked_at=None) == []
+    assert story.next() == [("recovered", "warning")]
+    assert story.next() == []
 
 
 def target(name: str = "t", **more: Any) -> NoticeSection:
@@ -227,9 +229,8 @@ def target(name: str = "t", **more: Any) -> NoticeSection:
 
 def notice(key: str = "x", **more: Any) -> Notice:
     """A failure in namespace exch-1."""
-    return Notice(
-        **{"id": key, "kind": "failed", "level": Level.WARNING, "namespace": "exch-1", "at": NOW, "facts": {}, **more}
-    )
+    made = {"id": key, "kind": "failed", "level": Level.WARNING, "namespace": "exch-1", "at": NOW, **more}
+    return Notice.model_validate(made)
 
 
 @pytest.mark.parametrize(

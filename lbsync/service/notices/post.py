@@ -62,13 +62,13 @@ class Post:
             self._thread = threading.Thread(target=self._run, name="lbsync-notices", daemon=True)
             self._thread.start()
 
-    def close(self) -> None:
-        """End after the notice that is being sent; what waits is on the disk."""
+    def close(self, within_s: float = 1.0) -> None:
+        """End after the notice that is being sent, or sooner; what waits is on the disk, and may be sent twice."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join(1.0)
+            self._thread.join(within_s)
 
     def tell(self, state: NamespaceState) -> None:
         """Post what is due of a namespace. Cheap where nothing is."""
