@@ -29,8 +29,10 @@ from lbsync.run.events import (
 from lbsync.run.fold import Move, Progress, Run, Shown, StepStatus, passive, same_state
 from lbsync.run.lasting import lasting, removed_for_good
 from lbsync.run.transitions import IllegalEvent, RunPhase, StepPhase, advance
+from lbsync.run.words import PHASES
 
 __all__ = [
+    "PHASES",
     "VIA_SERVICE",
     "Awaiting",
     "Confirmed",

@@ -44,7 +44,7 @@ __all__ = [
 
 Kind = Literal["rotate", "apply", "prune"]
 """What can be proposed and approved."""
-JobKind = Literal["look", "advise", "plan", "rotate", "apply", "prune", "rollback", "resume", "confirm"]
+JobKind = Literal["look", "drift", "advise", "plan", "rotate", "apply", "prune", "rollback", "resume", "confirm"]
 """What a job does; ``plan`` makes a proposal."""
 
 
