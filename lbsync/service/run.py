@@ -1,7 +1,7 @@
 """The service from its first moment to its last: HTTP in front, rounds behind, signals between.
 
-Rule of this file: it ends in order. A signal lets nothing more begin, lets what is under way stop between two steps, and waits for
-it a bounded time; what goes on after that, goes on by itself and is found in the ledger at the next start.
+Rule of this file: it ends in order. A signal lets nothing more begin, lets what is under way stop between two steps, and waits
+for it a bounded time; what goes on after that, goes on by itself and is found in the ledger at the next start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's own, whose signals are somebody else's business."""
+    """uvicorn's own, whose signals are somebody else's business, and which says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self.answers.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -77,10 +86,9 @@ async def serve(
         await serving
 
 
-async def _tell(hub: ServiceHub, server: uvicorn.Server, supervisor: Supervisor, ready: Callable[[], None]) -> None:
+async def _tell(hub: ServiceHub, server: _Server, supervisor: Supervisor, ready: Callable[[], None]) -> None:
     """The service manager, and whoever waits at the terminal."""
-    while not server.started:
-        await asyncio.sleep(0.02)
+    await server.answers.wait()
     supervisor.tell("READY=1")
     ready()
     while supervisor.every_s is not None:
