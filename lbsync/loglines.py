@@ -29,6 +29,7 @@ def shared_processors() -> list[Processor]:
 def formatter(redactor: Redactor) -> logging.Formatter:
     """Makes a line of whatever structlog, or the standard library's logging, says."""
     import structlog
+    from structlog.tracebacks import ExceptionDictTransformer
 
     class Redacted(structlog.stdlib.ProcessorFormatter):
         """JSON lines, cleaned."""
@@ -40,7 +41,8 @@ def formatter(redactor: Redactor) -> logging.Formatter:
         foreign_pre_chain=shared_processors(),
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.dict_tracebacks,
+            # Without the values of variables: a password that somebody just typed is known to no redactor.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(default=_plain),
         ],
     )

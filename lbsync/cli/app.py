@@ -17,6 +17,7 @@ from lbsync.cli import (
     configuring,
     confirming,
     listing,
+    noticing,
     planning,
     providing,
     pruning,
@@ -88,4 +89,5 @@ for _command, _name in (
     app.command(_name)(_command)
 app.add_typer(configuring.app, name="config")
 app.add_typer(certs.app, name="cert")
+app.add_typer(noticing.app, name="serve-notice")
 app.add_typer(rehearsing.app, name="lab")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import sys
 
 import pytest
 from pydantic import SecretStr
@@ -59,3 +60,15 @@ def test_a_log_line_is_json_without_secrets() -> None:
     record = logging.LogRecord("lbsync.x", logging.WARNING, "x.py", 1, f"with {SECRET}", None, None)
     line = json.loads(formatter(redactor()).format(record))
     assert (line["event"], line["level"], line["logger"]) == (f"with {HIDDEN}", "warning", "lbsync.x")
+
+
+def test_a_traceback_has_no_values() -> None:
+    """What a variable held is not in it: a password that was just typed is known to no redactor."""
+    typed = "just-typed"
+    try:
+        int(typed[:0])
+    except ValueError:
+        record = logging.LogRecord("lbsync.x", logging.ERROR, "x.py", 1, "failed", None, sys.exc_info())
+    line = formatter(Redactor()).format(record)
+    assert "ValueError" in line
+    assert typed not in line

@@ -90,14 +90,7 @@ class Post:
 
     def test(self, name: str) -> str:
         """Send a test to one target now; returns why it failed, or an empty text. Raises NotFound."""
-        if name not in self._targets:
-            raise NotFound(
-                "there is no such target of notices",
-                where=name,
-                remedy=f"one of: {', '.join(self._targets)}" if self._targets else "add a table [[service.notices]]",
-                code="unknown-notice",
-            )
-        return self._sent(name, TEST, Level.OK)
+        return send_test(tuple(self._targets.values()), name, self._secret, self._sender)
 
     def work(self) -> datetime | None:
         """Send what is ripe; when to come back, ``None`` where nothing waits."""
@@ -129,14 +122,8 @@ class Post:
         late = (
             f"\n\n(Tried {letter.tries + 1} times since {letter.notice.at:%Y-%m-%d %H:%M} UTC.)" if letter.tries else ""
         )
-        return self._sent(letter.target, Text(text.title, text.body + late), letter.notice.level)
-
-    def _sent(self, name: str, text: Text, level: Level) -> str:
-        try:
-            url = self._secret(self._targets[name].url)
-        except SecretError as error:
-            return str(error)
-        return self._sender(url, text, level)
+        target = self._targets[letter.target]
+        return _sent(target, Text(text.title, text.body + late), letter.notice.level, self._secret, self._sender)
 
     def _keep(self, book: Book) -> None:
         self._book = book
@@ -163,3 +150,28 @@ class Post:
 
 
 TEST: Final = Text("lbsync: a test", "If you read this, notices of lbsync arrive here. Nothing has happened.")
+
+
+def send_test(
+    targets: Sequence[NoticeSection], name: str, secret: Callable[[str], SecretStr], sender: Sender = send
+) -> str:
+    """Send a test to one target now; returns why it failed, or an empty text. Raises NotFound."""
+    found = next((target for target in targets if target.name == name), None)
+    if found is None:
+        names = ", ".join(target.name for target in targets)
+        raise NotFound(
+            "there is no such target of notices",
+            where=name,
+            state="nothing was sent",
+            remedy=f"one of: {names}" if names else "add a table [[service.notices]]",
+            code="unknown-notice",
+        )
+    return _sent(found, TEST, Level.OK, secret, sender)
+
+
+def _sent(target: NoticeSection, text: Text, level: Level, secret: Callable[[str], SecretStr], sender: Sender) -> str:
+    try:
+        url = secret(target.url)
+    except SecretError as error:
+        return str(error)
+    return sender(url, text, level)
