@@ -25,8 +25,8 @@ def _notices() -> None:
     """Notices of lbsync serve."""
 
 
-@app.command()
-def test(
+@app.command("test")
+def try_out(
     name: Annotated[str, typer.Argument(help="A target's name in [[service.notices]].", show_default=False)],
     config: ConfigFile = None,
     service: Annotated[
@@ -56,8 +56,8 @@ def test(
         screen.document({"target": name, "sent": not error, "error": error})
         if error:
             screen.fail(
-                f"the test notice to {name} was not sent: {error}",
-                [("What to do", "correct its address or secret, then try again")],
+                f"the test to {name} was not sent: {error}",
+                [("What to do", "correct its address, then try again")],
             )
             screen.end(ExitCode.ERROR)
         screen.result(f"Sent a test notice to {name}. See that it arrived.")
