@@ -1,6 +1,7 @@
 """Which run that stands half-way the service carries on by itself.
 
-Rule of this file: pure. What it began itself, and nobody stopped, it carries on; what a person began, that person carries on.
+Rule of this file: pure. What it began itself, and nobody stopped, it carries on; what a person began, that
+person carries on: each look tells of it.
 """
 
 from __future__ import annotations
@@ -30,11 +31,6 @@ def to_resume(runs: Iterable[RunState], stopped: Container[str], *, at_work: boo
     if run is None or at_work or not ours(run) or run.run_id in stopped:
         return None
     return run.run_id
-
-
-def told(run: RunState) -> str:
-    """What to say of one that is not carried on."""
-    return f"run {run.run_id} of {run.actor} stands half-way ({run.words}), and nobody works on it: resume it, or roll it back"
 
 
 def wait_s(failures: int) -> float:
