@@ -16,7 +16,7 @@ ROOTS = ("certs/lbsync_certs/", "lbsync/")
 EFFECTS = frozenset(
     {
         "kit", "exchange", "ledger", "registry", "probe", "canary", "secrets", "materials", "report", "engine", "cli",
-        "service", "testing", "lab", "__main__",
+        "private", "service", "testing", "lab", "__main__",
     }
 )  # fmt: skip
 """Rooms of lbsync, files or folders, that touch the world. A new file is held until it is named here."""

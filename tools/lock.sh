@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true
 compile=(.uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
   --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@")
 "${compile[@]}" --output-file requirements/uv.txt requirements/uv.in
-"${compile[@]}" --extra all --group dev --output-file requirements/dev.txt pyproject.toml
+"${compile[@]}" --extra all --extra otel --group dev --output-file requirements/dev.txt pyproject.toml
 . tools/accepted.sh
 for version in 3.11 3.12 3.13 3.14; do
   echo "Python $version: every locked package has a wheel?"

@@ -18,6 +18,7 @@ from lbsync.cli import (
     confirming,
     drifting,
     listing,
+    noticing,
     planning,
     preparing,
     providing,
@@ -94,4 +95,5 @@ app.add_typer(configuring.app, name="config")
 app.add_typer(certs.app, name="cert")
 app.add_typer(preparing.app, name="prepare")
 app.add_typer(serveusers.app, name="serve-user")
+app.add_typer(noticing.app, name="serve-notice")
 app.add_typer(rehearsing.app, name="lab")

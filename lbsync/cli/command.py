@@ -23,7 +23,7 @@ class Session(Screen):
     """A screen with the folder this command keeps its things in."""
 
     def __init__(self, *, as_json: bool, quiet: bool, state: Path | None) -> None:
-        from lbsync.cli.redact import Redactor
+        from lbsync.redact import Redactor
 
         self.redactor = Redactor()
         super().__init__(as_json=as_json, quiet=quiet, redactor=self.redactor)

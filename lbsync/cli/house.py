@@ -5,6 +5,7 @@ Rule of this file: it asks and hands on, and decides nothing about the farm; ``w
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from lbsync.exchange.farm import FarmTarget
 from lbsync.exchange.server import ServerTarget
 from lbsync.exchange.session import SessionPool
 from lbsync.exchange.tier import ExchangeTier
-from lbsync.facts import BalancerFacts, FarmFacts, ServerFacts
+from lbsync.facts import BalancerFacts, Facts, FarmFacts, ServerFacts
 from lbsync.materials import FarmSource, FileSource, Materials, Source, told
 from lbsync.model import Plan
 from lbsync.probe import Listener, Prober
@@ -61,6 +62,8 @@ class Seen:
     balancers: tuple[BalancerFacts, ...]
     errors: tuple[LbsyncError, ...]
     silent: Mapping[str, LbsyncError] = field(default_factory=dict[str, LbsyncError])
+    calls: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By target: how long reading it took, in seconds."""
 
 
 class House:
@@ -178,7 +181,16 @@ class House:
         parallel = self.config.limits.parallel
         exchange = observe_all(list(self._servers.values()), self._directory, parallel=parallel)
         self._seen = exchange.servers
-        looked = fan_out(list(self._balancers.values()), lambda one: one.observe(ALL_SERVICES), parallel=parallel)
+        calls = dict(exchange.calls)
+
+        def observe(name: str) -> Facts:
+            began = time.monotonic()
+            try:
+                return self._balancers[name].observe(ALL_SERVICES)
+            finally:
+                calls[name] = round(time.monotonic() - began, 3)
+
+        looked = fan_out(list(self._balancers), observe, parallel=parallel)
         silent = {name: one.error for name, one in zip(self._balancers, looked, strict=True) if one.error is not None}
         return Seen(
             servers=exchange.servers,
@@ -186,6 +198,7 @@ class House:
             balancers=tuple(one.answer for one in looked if isinstance(one.answer, BalancerFacts)),
             errors=(*exchange.errors, *silent.values()),
             silent=silent,
+            calls=calls,
         )
 
     def look(self) -> Look:

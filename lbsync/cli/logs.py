@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from structlog.typing import Processor
+from lbsync.loglines import formatter, through_logging
 
-    from lbsync.cli.redact import Redactor
+if TYPE_CHECKING:
+    from lbsync.redact import Redactor
 
 LOG_NAME = "lbsync.log"
 _KEPT_BYTES = 10_000_000
@@ -35,17 +35,8 @@ def details(folder: Path, redactor: Redactor) -> Generator[Path]:
     path = private_log(folder)
     with path.open("a", encoding="utf-8") as file:
         handler = logging.StreamHandler(file)
-        shared: list[Processor] = [
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-        ]
-        handler.setFormatter(_formatter(shared, redactor))
-        structlog.configure(
-            processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-            logger_factory=structlog.stdlib.LoggerFactory(),
-        )
+        handler.setFormatter(formatter(redactor))
+        through_logging()
         root, ours = logging.getLogger(), logging.getLogger("lbsync")
         before = ours.level
         root.addHandler(handler)
@@ -56,25 +47,6 @@ def details(folder: Path, redactor: Redactor) -> Generator[Path]:
             ours.setLevel(before)
             root.removeHandler(handler)
             structlog.reset_defaults()
-
-
-def _formatter(shared: list[Processor], redactor: Redactor) -> logging.Formatter:
-    import structlog
-
-    class Redacted(structlog.stdlib.ProcessorFormatter):
-        """JSON lines, cleaned as the last thing before they are written."""
-
-        def format(self, record: logging.LogRecord) -> str:
-            return redactor.clean(super().format(record))
-
-    return Redacted(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(default=_plain),
-        ],
-    )
 
 
 def private_log(folder: Path) -> Path:
@@ -97,8 +69,3 @@ def keep_traceback(folder: Path, redactor: Redactor, text: str) -> Path | None:
     except OSError:
         return None
     return path
-
-
-def _plain(value: object) -> str:
-    """Whatever JSON does not know, by its repr: secrets and bundles hide themselves there."""
-    return repr(value)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from lbsync.cli.private import write_private
 from lbsync.errors import LbsyncError, PlanRefused
 from lbsync.model import Mode, Plan
 from lbsync.plan import identity
+from lbsync.private import write_private
 from lbsync.services import Service
 
 _LARGEST_BYTES = 50_000_000

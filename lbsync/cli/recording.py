@@ -120,7 +120,7 @@ def look_again(screen: Session, text: str, names: Pseudonyms | None) -> None:
 
 def write_recording(path: Path, text: str) -> None:
     """Write it whole, for its owner alone. Raises LbsyncError."""
-    from lbsync.cli.private import write_private
+    from lbsync.private import write_private
 
     try:
         write_private(path, text)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from lbsync.cli.redact import Redactor
+    from lbsync.redact import Redactor
 
 _PLAIN_WIDTH = 120
 """Of tables that go into a file or a pipe."""

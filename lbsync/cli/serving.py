@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lbsync.cli.command import command
+from lbsync.cli.command import Session, command
 from lbsync.cli.options import ConfigFile, StateFolder
 
 if TYPE_CHECKING:
@@ -51,29 +51,45 @@ def serve(
         found = _namespaces(config, namespaces, screen.folder)
         section, base = _section(found, service, listen)
         with alone(screen.folder / "serve"):
-            _serve(found, section, front(section, base, screen.folder), screen.folder)
+            _serve(found, section, front(section, base, screen.folder), screen, base)
 
 
-def _serve(found: tuple[Namespace, ...], section: ServiceSection, way_in: Front, state: Path) -> None:
+def _serve(found: tuple[Namespace, ...], section: ServiceSection, way_in: Front, screen: Session, base: Path) -> None:
     import asyncio
-    import logging
 
+    from lbsync.secrets import resolve
     from lbsync.service.children import CommandLine
     from lbsync.service.front import listen, server, url
     from lbsync.service.hub import ServiceHub
+    from lbsync.service.logs import json_lines
+    from lbsync.service.outlets import Outlets
     from lbsync.service.run import serve as run
     from lbsync.service.supervisor import Supervisor
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    state, redactor = screen.folder, screen.redactor
+    if way_in.access.token is not None:
+        redactor.remember("serve.token", way_in.access.token)
 
     async def all_of_it() -> None:
         hub = ServiceHub(found, section, state / "serve", CommandLine())
-        config = server(hub, way_in)
+        outlets = Outlets(
+            hub,
+            section,
+            folder=state / "serve",
+            base=base,
+            secret=lambda reference: redactor.remember(reference, resolve(reference, base=base)),
+        )
+        config = server(hub, way_in, outlets)
         with listen(way_in.access) as listening:
             at = url(way_in.access, listening.getsockname()[1])
-            await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state))
+            outlets.start()
+            try:
+                await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state))
+            finally:
+                await outlets.close()
 
-    asyncio.run(all_of_it())
+    with json_lines(redactor):
+        asyncio.run(all_of_it())
 
 
 def _say(at: str, way_in: Front, state: Path) -> None:
@@ -93,7 +109,9 @@ def _missing() -> Exception | None:
 
     from lbsync.errors import ConfigError
 
-    lacking = [name for name in ("fastapi", "uvicorn", "argon2", "multipart") if find_spec(name) is None]
+    lacking = [
+        name for name in ("fastapi", "uvicorn", "argon2", "multipart", "prometheus_client") if find_spec(name) is None
+    ]
     if not lacking:
         return None
     return ConfigError(

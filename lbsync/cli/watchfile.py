@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lbsync.cli.private import write_private
 from lbsync.errors import LbsyncError
+from lbsync.private import write_private
 from lbsync.watch.memory import Memory
 
 _LARGEST_BYTES = 10_000_000

@@ -86,7 +86,7 @@ def go_round(screen: Session, house: House, stop: threading.Event, *, canary: bo
             failed = memory.failed(ahead.leaf, attempt.reason, after, back_off, run=attempt.run)
             save_memory(path, failed, memory)
             memory = failed
-        sight, _ = look(screen, house)
+        sight, seen = look(screen, house)
         now = datetime.now(UTC)
         memory = _settled(sight, memory, path)
         ahead = outlook(sight, memory, windows(section), now, allowed=section.rotate)
@@ -97,7 +97,7 @@ def go_round(screen: Session, house: House, stop: threading.Event, *, canary: bo
         items=found,
         outlook=ahead,
         ahead=outlook(sight, memory, windows(section), now, allowed=True),
-        overview=_overview(sight, house, now),
+        overview=_overview(sight, seen, house, now),
         thresholds=thresholds,
         code=code,
         now=now,
@@ -105,9 +105,9 @@ def go_round(screen: Session, house: House, stop: threading.Event, *, canary: bo
     )
 
 
-def _overview(sight: Sight, house: House, now: datetime) -> Overview:
+def _overview(sight: Sight, seen: Seen, house: House, now: datetime) -> Overview:
     listeners = {listener.balancer: listener for listener in house.prober.listeners}
-    return overview(sight, house.config.farm.name, modes(house.config.modes), listeners, now)
+    return overview(sight, house.config.farm.name, modes(house.config.modes), listeners, now, seen.calls)
 
 
 def _settled(sight: Sight, memory: Memory, path: Path) -> Memory:

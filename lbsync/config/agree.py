@@ -107,6 +107,10 @@ def of_service(service: ServiceSection) -> Iterator[Disagreement]:
     for key in ("user_header", "role_header"):
         if getattr(service, key) is not None and not service.trusted_proxies:
             yield Disagreement((*at, key), "goes with trusted_proxies only", "name the proxies that may say so")
+    names = Counter(one.name.lower() for one in service.notices)
+    for index, one in enumerate(service.notices):
+        if names[one.name.lower()] > 1:
+            yield Disagreement((*at, "notices", index, "name"), f'"{one.name}" is used twice', "give each its own name")
 
 
 def _names(config: Config) -> Iterator[Disagreement]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from lbsync.config.notices import NoticeSection
 from lbsync.config.reference import SecretRef
 from lbsync.config.shapes import Section, Text
 
@@ -104,3 +105,11 @@ class ServiceSection(Section):
     """How many farms are looked at at the same time."""
     stop_within_s: Annotated[float, Field(ge=1, le=3600)] = 90
     """When it ends: how long it waits for what is under way to stop between two steps."""
+    notices: tuple[NoticeSection, ...] = ()
+    """Who is told what happens."""
+    expiry_days: tuple[Annotated[int, Field(ge=0, le=3650)], ...] = (30, 14, 7, 1)
+    """So many days before a certificate ends it is told, once each; and once when it has ended."""
+    notice_templates: Text | None = None
+    """A folder whose templates come before those of lbsync."""
+    otel: bool = False
+    """Whether traces go to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra otel."""

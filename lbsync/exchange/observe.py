@@ -7,8 +7,9 @@ the farm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lbsync.errors import Denied, TargetError
 from lbsync.exchange.facts import with_exchange
@@ -26,13 +27,16 @@ class Observed:
     servers: tuple[ServerFacts, ...]
     farm: FarmFacts
     errors: tuple[TargetError, ...]
+    calls: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By target: how long it took, in seconds."""
 
 
 def observe_all(servers: Sequence[ServerTarget], farm: FarmTarget, *, parallel: int = 64) -> Observed:
     """Ask every server and the directory on at most ``parallel`` threads. Raises Denied."""
     # The directory first: its inner Exchange session takes longest.
     targets: list[ServerTarget | FarmTarget] = [farm, *servers]
-    outcomes = fan_out(targets, _look, parallel=parallel)
+    calls: dict[str, float] = {}
+    outcomes = fan_out(targets, lambda target: _timed(target, calls), parallel=parallel)
     errors = tuple(outcome.error for outcome in outcomes if outcome.error is not None)
     for error in errors:
         if isinstance(error, Denied):
@@ -40,7 +44,15 @@ def observe_all(servers: Sequence[ServerTarget], farm: FarmTarget, *, parallel: 
     seen = [outcome.answer for outcome in outcomes]
     found = tuple(facts for facts in seen if isinstance(facts, ServerFacts))
     directory = next((facts for facts in seen if isinstance(facts, FarmFacts)), FarmFacts(read=False))
-    return Observed(with_exchange(found, directory), directory, errors)
+    return Observed(with_exchange(found, directory), directory, errors, calls)
+
+
+def _timed(target: ServerTarget | FarmTarget, calls: dict[str, float]) -> ServerFacts | FarmFacts:
+    began = time.monotonic()
+    try:
+        return _look(target)
+    finally:
+        calls[target.name] = round(time.monotonic() - began, 3)
 
 
 def _look(target: ServerTarget | FarmTarget) -> ServerFacts | FarmFacts:

@@ -22,6 +22,8 @@ from lbsync.service.values import Role
 if TYPE_CHECKING:
     import uvicorn
 
+    from lbsync.service.outlets import Outlets
+
 
 @dataclass(frozen=True, slots=True)
 class Front:
@@ -57,12 +59,12 @@ def front(section: ServiceSection, base: Path, state: Path) -> Front:
     return Front(access, certificate, key, is_new)
 
 
-def server(hub: Hub, found: Front) -> uvicorn.Config:
-    """The HTTP server. Raises ConfigError where the certificate cannot be used."""
+def server(hub: Hub, found: Front, outlets: Outlets) -> uvicorn.Config:
+    """The HTTP server, whose routes find ``outlets``. Raises ConfigError where the certificate cannot be used."""
     from lbsync.service.web.app import make_app
     from lbsync.service.web.wire import server_config
 
-    return server_config(make_app(hub, found.access), found.access, found.certificate, found.key)
+    return server_config(outlets.around(make_app(hub, found.access)), found.access, found.certificate, found.key)
 
 
 def listen(access: Access) -> socket.socket:

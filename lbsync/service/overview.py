@@ -70,6 +70,7 @@ def looked(state: NamespaceState, watched: Watched, *, approve: bool) -> Namespa
             "modes": seen.modes,
             "servers": seen.servers,
             "certificates": seen.certificates,
+            "calls": seen.calls,
             "next_text": next_text(ahead, watched.at, approve=approve),
             "next_at": ahead.at,
             "looked_at": watched.at,

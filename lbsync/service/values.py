@@ -191,6 +191,7 @@ class NamespaceState(Value):
     modes: tuple[ModeState, ...] = ()
     servers: tuple[ServerState, ...] = ()
     certificates: tuple[CertificateState, ...] = ()
+    calls: dict[str, float] = Field(default_factory=dict[str, float])
     drift: DriftState | None = None
     next_text: str = ""
     next_at: AwareDatetime | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from lbsync.facts import FarmFacts, ServerFacts
 from lbsync.model import Mode, Value
@@ -81,12 +82,22 @@ class Overview(Value):
     modes: tuple[ModeState, ...] = ()
     servers: tuple[ServerState, ...] = ()
     certificates: tuple[CertificateState, ...] = ()
+    calls: dict[str, float] = Field(default_factory=dict[str, float])
+    """By server, balancer or directory: how long reading it took, in seconds, connecting included."""
 
 
-def overview(
-    sight: Sight, farm: str, wanted: Mapping[Service, Mode], listeners: Mapping[str, Listener], now: datetime
+def overview(  # noqa: PLR0917  # the parts of one look
+    sight: Sight,
+    farm: str,
+    wanted: Mapping[Service, Mode],
+    listeners: Mapping[str, Listener],
+    now: datetime,
+    calls: Mapping[str, float] = MappingProxyType({}),
 ) -> Overview:
-    """The look ``sight`` at ``now`` (aware). ``wanted`` is the mode of every service, ``listeners`` are by balancer."""
+    """The look ``sight`` at ``now`` (aware).
+
+    ``wanted`` is the mode of every service, ``listeners`` are by balancer, ``calls`` seconds by target.
+    """
     stored = {seen.balancer: seen.leaf for seen in sight.facts.balancers if seen.published}
     return Overview(
         farm=farm,
@@ -105,6 +116,7 @@ def overview(
         ),
         servers=tuple(_server(server, sight.facts.farm, now) for server in sight.facts.servers),
         certificates=_certificates(sight, now),
+        calls=dict(calls),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import signal
@@ -23,7 +22,6 @@ from lbsync.cli.house import Look, listeners
 from lbsync.cli.leaf import find_leaf
 from lbsync.cli.logs import LOG_NAME, details
 from lbsync.cli.progress import Progress
-from lbsync.cli.redact import HIDDEN, Redactor
 from lbsync.cli.screen import Screen
 from lbsync.cli.settings import prepared, with_secrets
 from lbsync.cli.signals import stopping
@@ -31,6 +29,7 @@ from lbsync.config import BrokenConfig, load
 from lbsync.engine import Asked, Recorded, Retrying, WaitingForConfirmation
 from lbsync.errors import ConfigError, UnsafeChange
 from lbsync.model import Check, CheckResult, Plan, Step, StepId
+from lbsync.redact import HIDDEN, Redactor
 from lbsync.run import (
     Awaiting,
     Direction,
@@ -57,40 +56,8 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 def redactor() -> Redactor:
     """One that knows the secret."""
     known = Redactor()
-    assert known.remember("env:PW", SecretStr(SECRET)).get_secret_value() == SECRET
+    known.remember("env:PW", SecretStr(SECRET))
     return known
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"password {SECRET}!",
-        json.dumps({"password": SECRET}),
-        base64.b64encode(SECRET.encode()).decode(),
-        "hunter2-%C3%BC%2F%2B",
-        SECRET.encode().hex(),
-    ],
-)
-def test_a_secret_is_hidden_in_every_spelling(text: str) -> None:
-    """As it is, escaped in JSON, in base64, in a URL, in hexadecimal."""
-    known = redactor()
-    assert HIDDEN in known.clean(text)
-    assert known.found_in(text) == "the secret env:PW"
-
-
-def test_private_keys_are_hidden_always() -> None:
-    """Whole, and cut off."""
-    key = "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----"
-    assert Redactor().clean(f"a {key} b") == f"a {HIDDEN} b"
-    assert Redactor().clean(key[:40]) == HIDDEN
-    assert Redactor().found_in("nothing here") is None
-
-
-def test_a_tiny_secret_does_not_hide_every_text() -> None:
-    """A password of two letters would hide half of every line."""
-    known = Redactor()
-    known.remember("env:X", SecretStr("ab"))
-    assert known.clean("about") == "about"
 
 
 def test_the_details_log_is_private_and_redacted(tmp_path: Path) -> None:

@@ -43,7 +43,14 @@ NAMESPACE: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """The name of a namespace."""
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 """The name of a run, a job or a proposal."""
-_SHAPES: Final = {"ns": NAMESPACE, "run": ID, "job": ID, "proposal": ID, "file": r"[a-z0-9][a-z0-9.-]{0,63}"}
+_SHAPES: Final = {
+    "ns": NAMESPACE,
+    "run": ID,
+    "job": ID,
+    "proposal": ID,
+    "notice": ID,
+    "file": r"[a-z0-9][a-z0-9.-]{0,63}",
+}
 
 _API: Final = "/api/v1"
 _NS: Final = f"{_API}/namespaces/{{ns}}"
@@ -72,10 +79,12 @@ MATRIX: Final[Mapping[tuple[str, str], Need]] = MappingProxyType(
         ("GET", f"{_NS}/runs"): Need.VIEWER,
         ("GET", f"{_NS}/runs/{{run}}"): Need.VIEWER,
         ("GET", f"{_API}/jobs/{{job}}"): Need.VIEWER,
+        ("GET", f"{_API}/notices"): Need.VIEWER,
         # Looking, proposing, stopping: nothing on a farm is changed by these.
         ("POST", f"{_NS}/look"): Need.OPERATOR,
         ("POST", f"{_NS}/proposals"): Need.OPERATOR,
         ("POST", f"{_API}/jobs/{{job}}/stop"): Need.OPERATOR,
+        ("POST", f"{_API}/notices/{{notice}}/test"): Need.OPERATOR,
         # Changing farms.
         ("POST", f"{_NS}/proposals/{{proposal}}/approve"): Need.APPROVER,
         ("POST", f"{_NS}/proposals/{{proposal}}/decline"): Need.APPROVER,

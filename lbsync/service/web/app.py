@@ -27,7 +27,7 @@ from lbsync.service.web.problems import not_as_asked, problem, told
 from lbsync.service.web.security import Security
 from lbsync.service.web.sse import BEAT_S
 
-_OTHERS = ("lbsync.service.web.pages", "lbsync.service.metrics")
+_OTHERS = ("lbsync.service.web.pages", "lbsync.service.metrics", "lbsync.service.notices.web")
 """Rooms beside this one, each with ``router() -> APIRouter``."""
 
 

@@ -1,0 +1,112 @@
+"""What the service tells by itself: notices, metrics, traces. One reader of the hub's changes for all of them.
+
+Rule of this file: it hands on what changed and never keeps the hub waiting; a fault in one outlet is logged, and stops neither
+the others nor the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.types import ASGIApp
+
+from lbsync.config import ServiceSection
+from lbsync.service.counting import Counting
+from lbsync.service.logs import AccessLog
+from lbsync.service.notices.post import Post
+from lbsync.service.notices.sending import Sender, send
+from lbsync.service.port import Hub, NotFound
+from lbsync.service.traces import job_span, traces
+from lbsync.service.values import Changed, JobState, NamespaceState
+
+_LOG = structlog.stdlib.get_logger("lbsync.service.outlets")
+
+
+class Outlets:
+    """Of one hub. ``folder`` is the service's own, ``base`` where relative paths start; ``secret`` resolves a reference.
+
+    Raises ConfigError where traces are asked for and cannot be had.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        section: ServiceSection,
+        *,
+        folder: Path,
+        base: Path,
+        secret: Callable[[str], SecretStr],
+        sender: Sender = send,
+    ) -> None:
+        self._hub = hub
+        self.counting = Counting()
+        self.traces = traces(asked=section.otel)
+        templates = section.notice_templates
+        self.post = Post(
+            section.notices,
+            folder,
+            secret,
+            expiry_days=section.expiry_days,
+            sender=sender,
+            templates=(base / templates).expanduser() if templates is not None else None,
+        )
+        self._task: asyncio.Task[None] | None = None
+        self.listening = asyncio.Event()
+        """Set once every farm was seen, and no change is missed any more."""
+
+    def around(self, app: FastAPI) -> ASGIApp:
+        """The application with its log; its routes find these outlets."""
+        app.state.outlets = self
+        return AccessLog(app, self.traces)
+
+    def start(self) -> None:
+        """Begin to listen and to send."""
+        self.post.start()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """End; what is not sent yet is on the disk."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        await asyncio.to_thread(self.post.close)
+        await asyncio.to_thread(self.traces.close)
+
+    async def _run(self) -> None:
+        async with self._hub.events() as changes:
+            for state in tuple(self._hub.states().values()):
+                await self._state(state)
+            self.listening.set()
+            async for change in changes:
+                await self.changed(change)
+
+    async def changed(self, change: Changed) -> None:
+        """One change of the hub, for all outlets."""
+        try:
+            if change.what == "job":
+                self._job(self._hub.job(change.id))
+            state = self._hub.state(change.ns)
+        except NotFound:
+            return  # over and forgotten before it was read
+        if state.job is not None:
+            self._job(state.job)
+        await self._state(state)
+
+    def _job(self, job: JobState) -> None:
+        if self.counting.job(job):
+            try:
+                job_span(self.traces, job)
+            except Exception:  # noqa: BLE001  # see the rule of this file
+                _LOG.exception("a span was not told")
+
+    async def _state(self, state: NamespaceState) -> None:
+        self.counting.state(state)
+        try:
+            await asyncio.to_thread(self.post.tell, state)  # it writes to the disk
+        except Exception:  # noqa: BLE001  # see the rule of this file
+            _LOG.exception("notices were not decided", namespace=state.name)

@@ -1,0 +1,184 @@
+"""Outlets and the log: one reader of the hub for notices, metrics and traces; a line for each request, without secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from pydantic import SecretStr
+
+from lbsync.config import ServiceSection
+from lbsync.redact import HIDDEN, Redactor
+from lbsync.service.logs import json_lines
+from lbsync.service.metrics import exposition
+from lbsync.service.notices.sending import Sender, send
+from lbsync.service.notices.texts import Text
+from lbsync.service.outlets import Outlets
+from lbsync.service.traces import NoTraces, OtelTraces, traces
+from lbsync.service.values import Changed, JobState, NamespaceState
+from tests.service.client import ORIGIN, PEER, TOKEN, app_for
+from tests.service.fakes import NOW, FakeHub, namespace
+
+SECRET = "json://127.0.0.1:9/T0KEN"
+
+
+def outlets(hub: FakeHub, tmp_path: Path, sender: Sender = send) -> Outlets:
+    """With one target, told of everything."""
+    section = ServiceSection.model_validate({"notices": [{"name": "team", "url": "env:URL"}]})
+    return Outlets(
+        hub, section, folder=tmp_path / "serve", base=tmp_path, secret=lambda _: SecretStr(SECRET), sender=sender
+    )
+
+
+def ended(hub: FakeHub, key: str, code: int) -> JobState:
+    """A look of a farm that ended, as the hub has it."""
+    job = JobState(
+        id=key, namespace="mail", kind="look", asked_by="service", asked_at=NOW, began=NOW, exit_code=code,
+        ended=NOW + timedelta(seconds=3),
+    )  # fmt: skip
+    hub.jobs[key] = job
+    return job
+
+
+def test_what_changes_is_told_counted_and_traced(tmp_path: Path) -> None:
+    """A farm that cannot be seen: a notice, a failed look, a span with its own times."""
+    hub, spans, sent = FakeHub(namespace()), InMemorySpanExporter(), asyncio.Event()
+    titles: list[str] = []
+
+    async def story() -> Outlets:
+        loop = asyncio.get_running_loop()
+
+        def sender(_url: SecretStr, text: Text, _level: object) -> str:
+            titles.append(text.title)
+            if "cannot be looked at" in text.title:
+                loop.call_soon_threadsafe(sent.set)
+            return ""
+
+        own = outlets(hub, tmp_path, sender)
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(spans))
+        own.traces = OtelTraces(provider.get_tracer("test"), provider.shutdown)
+        own.start()
+        await own.listening.wait()
+        job = ended(hub, "j1", 1)
+        hub.kept["mail"] = hub.kept["mail"].model_copy(update={"failures": 2, "error": "no answer", "job": job})
+        hub.tell(Changed("mail", "job", "j1"))
+        hub.tell(Changed("gone", "state"))
+        await asyncio.wait_for(sent.wait(), 30)
+        await own.close()
+        return own
+
+    own = asyncio.run(story())
+    assert "farm mail: cannot be looked at" in titles
+    assert "farm mail: rotation waits for approval" in titles
+    page = exposition((), own.counting, own.post.states()).decode()
+    assert 'lbsync_look_failures_total{namespace="mail"} 1.0' in page
+    assert 'lbsync_notices_pending{target="team"} 0.0' in page
+    (span,) = spans.get_finished_spans()
+    assert span.name == "look"
+    assert span.start_time == int(NOW.timestamp()) * 10**9
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes is not None
+    assert span.attributes["lbsync.outcome"] == "failed"
+
+
+def test_a_fault_in_one_outlet_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged; the next change is told as ever."""
+
+    class Broken(NoTraces):
+        def span(self, *_: object, **__: object) -> None:
+            raise ZeroDivisionError
+
+    hub = FakeHub(namespace())
+    own = outlets(hub, tmp_path)
+    own.traces = Broken()
+
+    def broken(_state: NamespaceState) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(own.post, "tell", broken)
+
+    async def story() -> None:
+        for number in range(2):
+            ended(hub, f"j{number}", 0)
+            await own.changed(Changed("mail", "job", f"j{number}"))
+
+    stream = StringIO()
+    with json_lines(Redactor(), stream):
+        asyncio.run(story())
+    assert [json.loads(line)["exception"][0]["exc_type"] for line in stream.getvalue().splitlines()] == [
+        "ZeroDivisionError"
+    ] * 4
+    assert 'lbsync_jobs_total{kind="look",namespace="mail",outcome="done"} 2.0' in exposition((), own.counting).decode()
+
+
+def test_a_request_is_a_line_without_secrets(tmp_path: Path) -> None:
+    """Method, path, status, time, who, number; no query, no token, and nothing of health."""
+    hub, stream, spans = FakeHub(namespace()), StringIO(), InMemorySpanExporter()
+    own = outlets(hub, tmp_path)
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    own.traces = OtelTraces(provider.get_tracer("test"))
+    app = own.around(app_for(tmp_path, hub))
+    bearer = {"Authorization": f"Bearer {TOKEN}", "X-Request-ID": "mine"}
+
+    async def story() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app, client=(PEER, 50000), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+            return [
+                await http.get("/api/v1/namespaces/mail", params={"q": "query-secret"}, headers=bearer),
+                await http.get("/api/v1/notices", headers=bearer),
+                await http.post("/api/v1/notices/nobody/test", headers=bearer),
+                await http.get("/healthz"),
+                await http.get("/nowhere%0Aforged"),
+            ]
+
+    redactor = Redactor()
+    redactor.remember("env:URL", SecretStr(SECRET))
+    with json_lines(redactor, stream):
+        answers = asyncio.run(story())
+        logging.getLogger("lbsync.x").warning("sent to %s", SECRET)
+    assert [one.status_code for one in answers] == [200, 200, 404, 200, 404]
+    assert answers[1].json()[0]["name"] == "team"
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    asked = [line for line in lines if line["event"] == "request"]
+    assert [line["path"] for line in asked] == [
+        "/api/v1/namespaces/mail", "/api/v1/notices", "/api/v1/notices/nobody/test", "/nowhere\nforged",
+    ]  # fmt: skip
+    first = asked[0]
+    assert (first["method"], first["status"], first["address"], first["level"]) == ("GET", 200, PEER, "info")
+    assert first["actor"]
+    assert first["request"] == answers[0].headers["X-Request-ID"] != "mine"
+    assert asked[-1]["actor"] is None
+    assert lines[-1]["event"] == f"sent to {HIDDEN}"
+    for secret in ("query-secret", TOKEN, SECRET):
+        assert secret not in stream.getvalue()
+    names = [span.name for span in spans.get_finished_spans()]
+    assert names[0] == "GET /api/v1/namespaces/{ns}"
+    assert names[-1] == "GET none"
+
+
+@pytest.mark.parametrize(
+    ("asked", "environ", "on"),
+    [
+        (False, {}, False),
+        (False, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, True),
+        (False, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}, False),
+        (True, {}, True),
+    ],
+)
+def test_traces_are_off_unless_asked_for(asked: bool, environ: dict[str, str], on: bool) -> None:
+    """By the configuration, or by OpenTelemetry's own variables."""
+    found = traces(asked=asked, environ=environ)
+    assert isinstance(found, OtelTraces) is on
+    found.close()
