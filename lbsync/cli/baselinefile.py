@@ -54,7 +54,7 @@ def load_baseline(path: Path) -> Baseline | None:
 
 def save_baseline(screen: Session, path: Path, baseline: Baseline) -> None:
     """Keep it. Raises OSError, LbsyncError where a secret of this process is in it, which nothing explains."""
-    from lbsync.cli.private import write_private
+    from lbsync.private import write_private
 
     text = baseline.model_dump_json(indent=1) + "\n"
     secret = screen.redactor.found_in(text)
