@@ -122,7 +122,8 @@ def build_retirement(
 ) -> Plan:
     """Make the plan that removes the certificates ``chosen`` from servers and balancers, for good; no step has a way back.
 
-    Modes and everything else stay as they are; without ``chosen`` there are no steps. Raises as ``build`` does.
+    Modes and everything else stay as they are; without ``chosen`` there are no steps. Its basis covers what would be removed
+    too: that follows from uses, from the ledger and from the calendar as well. Raises as ``build`` does.
     """
     digest = basis(desired, ground.facts)
     removal = Removal(ground, chosen, targets, basis=digest, now=ground.now)
@@ -130,7 +131,7 @@ def build_retirement(
         _refuse(advise_retirement(desired, ground.facts, ground.now))
     return Plan(
         farm=desired.farm,
-        basis=digest,
+        basis=_digest({"facts": digest, "removed": [step.id for step in removal.weave.steps]}),
         steps=removal.weave.steps,
         modes=desired.modes,
         leaf=ground.current.fingerprint,

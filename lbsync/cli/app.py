@@ -25,6 +25,7 @@ from lbsync.cli import (
     resuming,
     rolling_back,
     rotating,
+    serving,
     verifying,
     watching,
 )
@@ -79,6 +80,7 @@ for _command, _name in (
     (rotating.rotate, "rotate"),
     (pruning.prune, "prune"),
     (watching.watch, "watch"),
+    (serving.serve, "serve"),
     (listing.runs, "runs"),
     (listing.show, "show"),
     (providing.providers, "providers"),

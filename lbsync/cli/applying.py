@@ -11,7 +11,7 @@ import typer
 from lbsync.cli.command import Session, command
 from lbsync.cli.durations import seconds
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Modes, Quiet, StateFolder
+from lbsync.cli.options import AsJson, Basis, ConfigFile, Modes, Quiet, StateFolder
 
 if TYPE_CHECKING:
     from lbsync.cli.house import House, Look
@@ -31,6 +31,7 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
         str | None,
         typer.Option("--confirm-within", metavar="10m", help="Go back by itself unless lbsync confirm comes in time."),
     ] = None,
+    basis: Basis = None,
     canary: Annotated[bool, typer.Option(help="Send requests all the while and count failures.")] = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -57,6 +58,7 @@ def apply(  # noqa: PLR0917  # typer calls it by keyword
                 modes = modes_of(saved, modes, str(plan))
             look = house.look()
             chosen = approved(house, look, modes, saved, str(plan))
+            refuse_another(chosen, basis)
             if not chosen.steps:
                 screen.result("Nothing to do: everything is as wanted.")
                 screen.document({"steps": []})
@@ -89,6 +91,19 @@ def approved(house: House, look: Look, modes: Mapping[Service, Mode], saved: Sav
             remedy="make a new one and look at it: lbsync plan --out FILE",
         )
     return saved.plan
+
+
+def refuse_another(plan: Plan, basis: str | None) -> None:
+    """Raises StalePlan where a basis was approved, and this plan has another."""
+    from lbsync.errors import StalePlan
+
+    if basis is not None and plan.basis != basis.lower():
+        raise StalePlan(
+            "servers, balancers or the configuration changed since the plan was approved",
+            where="--basis",
+            state="nothing was changed",
+            remedy="look at the plan as it is now, and approve that one",
+        )
 
 
 def agreed(screen: Session, plan: Plan, *, yes: bool) -> None:

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 def open_config(chosen: Path | None) -> Loaded:
     """The configuration, from the file chosen or from a default place. Raises ConfigError."""
     path = config_path(chosen)
+    return load(read_text(path), file=str(path), base=path.parent.absolute())
+
+
+def read_text(path: Path) -> str:
+    """A configuration file's text. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark in front
+        return path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark in front
     except FileNotFoundError:
         raise ConfigError(
             "there is no configuration file",
@@ -39,7 +44,6 @@ def open_config(chosen: Path | None) -> Loaded:
             state="nothing was read from any server or balancer, nothing was changed",
             remedy="look at the file and at its rights",
         ) from None
-    return load(text, file=str(path), base=path.parent.absolute())
 
 
 def validate_settings(loaded: Loaded) -> dict[str, tuple[Plugin[BaseModel], dict[str, object]]]:

@@ -34,6 +34,10 @@ Modes = Annotated[
         help="A mode for this plan only, as ews=bridge or all=offload (MRSProxy stays bridged); repeatable.",
     ),
 ]  # fmt: skip
+Basis = Annotated[
+    str | None,
+    typer.Option("--basis", metavar="DIGEST", help="Refuse unless the plan is made from this, as --json said of one."),
+]
 RunId = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or latest.", show_default=True)]
 
 DEFAULT_CONFIGS = (Path("lbsync.toml"), Path("/etc/lbsync/lbsync.toml"))

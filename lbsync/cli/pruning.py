@@ -12,7 +12,7 @@ import typer
 
 from lbsync.cli.command import Session, command
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.cli.options import AsJson, Basis, ConfigFile, Quiet, StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +38,7 @@ def prune(  # noqa: PLR0917  # typer calls it by keyword
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show which may go and which not, and the plan; and end.")
     ] = False,
+    basis: Basis = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,7 +48,7 @@ def prune(  # noqa: PLR0917  # typer calls it by keyword
     an Exchange service, a connector, AuthConfig, a federation trust, a balancer, the configuration.
     """
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.applying import agreed, carry_out
+        from lbsync.cli.applying import agreed, carry_out, refuse_another
         from lbsync.cli.listing import left_unfinished
         from lbsync.cli.planview import plan_view
         from lbsync.cli.pruneview import candidates_document, candidates_view
@@ -63,6 +64,7 @@ def prune(  # noqa: PLR0917  # typer calls it by keyword
             found = candidates(ground)
             screen.result(*candidates_view(ground.current, found))
             plan = _planned(house, look, ground, thumbprint, force=force)
+            refuse_another(plan, basis)
             if dry_run or not plan.steps:
                 screen.result(*(plan_view(plan) if plan.steps else ["Nothing to remove now."]))
                 screen.document(plan.model_dump(mode="json") | {"certificates": candidates_document(found)})
@@ -85,7 +87,7 @@ def _refuse_stale(approved: Plan, fresh: Plan) -> None:
     """Raises StalePlan: nothing here can be taken back, so what changed while somebody read the plan stops it."""
     from lbsync.errors import StalePlan
 
-    if approved.basis != fresh.basis or [step.id for step in approved.steps] != [step.id for step in fresh.steps]:
+    if approved.basis != fresh.basis:
         raise StalePlan(
             "servers, balancers, or what uses the certificates changed while the plan was read",
             state="nothing was changed",

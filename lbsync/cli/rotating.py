@@ -14,7 +14,7 @@ import typer
 from lbsync.cli.command import Session, command
 from lbsync.cli.durations import seconds
 from lbsync.cli.exits import ExitCode
-from lbsync.cli.options import AsJson, ConfigFile, Quiet, StateFolder
+from lbsync.cli.options import AsJson, Basis, ConfigFile, Quiet, StateFolder
 
 if TYPE_CHECKING:
     from lbsync.cli.house import House
@@ -52,6 +52,7 @@ def rotate(  # noqa: PLR0917  # typer calls it by keyword
         str | None,
         typer.Option("--confirm-within", metavar="10m", help="Go back by itself unless lbsync confirm comes in time."),
     ] = None,
+    basis: Basis = None,
     canary: Annotated[bool, typer.Option(help="Send requests all the while and count failures.")] = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -65,7 +66,7 @@ def rotate(  # noqa: PLR0917  # typer calls it by keyword
     if keep_going and (confirm_s is not None or maintenance):
         raise typer.BadParameter("--keep-going goes neither with --confirm-within nor with --maintenance")
     with command(as_json=as_json, quiet=quiet, state=state) as screen:
-        from lbsync.cli.applying import agreed, carry_out
+        from lbsync.cli.applying import agreed, carry_out, refuse_another
         from lbsync.cli.going_on import go_on, looked
         from lbsync.cli.listing import left_unfinished
         from lbsync.cli.planview import plan_view
@@ -88,6 +89,7 @@ def rotate(  # noqa: PLR0917  # typer calls it by keyword
             candidate = chosen(house, look, current, found, thumbprint, force=force).candidate
             wanted = opened(house, look, candidate.info)
             plan = rotation(house, wanted, maintenance=maintenance, also=services, left_out=left_out)
+            refuse_another(plan, basis)
             _say(screen, house, current, candidate)
             if dry_run or not plan.steps:
                 screen.result(*plan_view(plan))

@@ -20,7 +20,7 @@ from lbsync.cli.command import Session, parts_of, tell
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.signals import stopping
 from lbsync.errors import LedgerError
-from lbsync.run import Run, RunPhase, removed_for_good
+from lbsync.run import VIA_SERVICE, Run, RunPhase, removed_for_good
 
 if TYPE_CHECKING:
     from lbsync.cli.house import House
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lbsync.ledger import Ledger
     from lbsync.report import Evidence, Found
 
+_LONGEST_ACTOR = 300
 _ENDS = {
     RunPhase.UNDONE: ExitCode.TAKEN_BACK,
     RunPhase.HELD: ExitCode.NOT_TAKEN_BACK,
@@ -46,9 +47,15 @@ class Story:
 
 
 def actor() -> str:
-    """Who is at work: the account, and the one before sudo."""
+    """Who is at work: the account, the one before sudo, and whoever asked the service for it.
+
+    The service names that person in LBSYNC_ACTOR: one line, and the account stands beside it whatever it says.
+    """
     before = os.environ.get("SUDO_USER")
     name = getpass.getuser()
+    asked = " ".join(os.environ.get("LBSYNC_ACTOR", "").split())[:_LONGEST_ACTOR]
+    if asked:
+        return f"{''.join(filter(str.isprintable, asked))} {VIA_SERVICE} ({name})"
     return f"{before} (sudo {name})" if before and before != name else name
 
 

@@ -7,23 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lbsync.run import Run, RunPhase, Shown, removed_for_good
+from lbsync.run import PHASES, Run, RunPhase, Shown, removed_for_good
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-PHASES: Final = {
-    RunPhase.APPLYING: "being applied",
-    RunPhase.FAILING: "failed, going back",
-    RunPhase.AWAITING: "applied, waits for lbsync confirm",
-    RunPhase.APPLIED: "applied",
-    RunPhase.GOING_BACK: "going back",
-    RunPhase.HOLDING: "met a foreign change, stopping",
-    RunPhase.HELD: "stopped at a foreign change on the way back",
-    RunPhase.INCOMPLETE: "the way back is not finished",
-    RunPhase.UNDONE: "taken back, as before",
-}
+__all__ = ["MARKS", "PHASES", "run_document", "run_view", "step_line"]
 
 MARKS: Final[dict[Shown, tuple[str, str]]] = {
     "waiting": ("·", "dim"),

@@ -28,6 +28,9 @@ def watch(  # noqa: PLR0917  # typer calls it by keyword
         bool,
         typer.Option("--monitor", help="Once, told as a monitoring plugin does: Nagios, Icinga, Checkmk, Zabbix."),
     ] = False,
+    look_only: Annotated[
+        bool, typer.Option("--look-only", help="With --once: never rotate, whatever [watch] rotate says.")
+    ] = False,
     config: ConfigFile = None,
     state: StateFolder = None,
     canary: Annotated[bool, typer.Option(help="While it rotates, send requests and count failures.")] = True,
@@ -40,29 +43,33 @@ def watch(  # noqa: PLR0917  # typer calls it by keyword
     """
     if monitor and as_json:
         raise typer.BadParameter("--monitor and --json are two ways of telling: choose one")
+    if look_only and not (once or monitor):
+        raise typer.BadParameter("--look-only goes with --once or --monitor")
     with command(as_json=as_json, quiet=quiet or monitor, state=state) as screen:
         if monitor:
-            raise typer.Exit(_plugin(screen, config, canary=canary))
+            raise typer.Exit(_plugin(screen, config, canary=canary, look_only=look_only))
         if not once:
             screen.end(_loop(screen, config, canary=canary))
         from lbsync.cli.watchview import next_line, watch_document, watch_view
 
-        done = _look(screen, config, threading.Event(), canary=canary)
+        done = _look(screen, config, threading.Event(), canary=canary, look_only=look_only)
         screen.result(*watch_view(done.items, next_line(done.outlook, done.now)))
-        screen.document(watch_document(done.items, done.outlook, done.now))
+        screen.document(watch_document(done))
         screen.end(done.code)
 
 
-def _look(screen: Session, config: Path | None, stop: threading.Event, *, canary: bool) -> Round:
+def _look(
+    screen: Session, config: Path | None, stop: threading.Event, *, canary: bool, look_only: bool = False
+) -> Round:
     """One look, and the rotation that is due. Raises LbsyncError where nothing can be said at all."""
     from lbsync.cli.watchround import go_round
     from lbsync.cli.wiring import open_house
 
     with open_house(config, screen) as house:
-        return go_round(screen, house, stop, canary=canary)
+        return go_round(screen, house, stop, canary=canary, look_only=look_only)
 
 
-def _plugin(screen: Session, config: Path | None, *, canary: bool) -> int:
+def _plugin(screen: Session, config: Path | None, *, canary: bool, look_only: bool) -> int:
     """One line for a monitor, whatever happens; returns the plugin's exit code."""
     import traceback
 
@@ -72,7 +79,7 @@ def _plugin(screen: Session, config: Path | None, *, canary: bool) -> int:
 
     try:
         with screen.muted():
-            done = _look(screen, config, threading.Event(), canary=canary)
+            done = _look(screen, config, threading.Event(), canary=canary, look_only=look_only)
     except LbsyncError as error:
         where = f"{error.where}: " if error.where else ""
         screen.result(f"LBSYNC UNKNOWN - {where}{error.message}")
@@ -122,7 +129,7 @@ def _loop(screen: Session, config: Path | None, *, canary: bool) -> ExitCode:
             seen = "\n".join((*map(str, done.items), line))
             if seen != told:
                 screen.result(f"{done.now.astimezone():%Y-%m-%d %H:%M:%S %Z}", *watch_view(done.items, line))
-                screen.document(watch_document(done.items, done.outlook, done.now))
+                screen.document(watch_document(done))
             first, told, usual_s = False, seen, done.section.every_s
             wait_s = done.wait_s(datetime.now(UTC), random.random())  # noqa: S311  it spreads looks, it hides nothing
     return ExitCode.OK

@@ -17,11 +17,12 @@ from lbsync.cli.house import House, Seen
 from lbsync.cli.sighting import look
 from lbsync.cli.watchfile import load_memory, save_memory
 from lbsync.cli.watchview import exit_code
-from lbsync.config import WatchSection, windows
+from lbsync.config import WatchSection, modes, windows
 from lbsync.errors import LbsyncError
 from lbsync.watch.items import Item, Level, Sight, Thresholds, items
 from lbsync.watch.memory import BackOff, Memory
 from lbsync.watch.outlook import Outlook, outlook
+from lbsync.watch.overview import Overview, overview
 from lbsync_certs import CertificateInfo
 
 _SHORT_JITTER_S = 20.0
@@ -30,10 +31,15 @@ _SHORT_JITTER_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What was found at ``now``, what comes next, and what the command is to end with."""
+    """What was found at ``now``, what comes next, and what the command is to end with.
+
+    ``ahead`` is what would come next if lbsync might rotate by itself: what whoever approves it waits for.
+    """
 
     items: tuple[Item, ...]
     outlook: Outlook
+    ahead: Outlook
+    overview: Overview
     thresholds: Thresholds
     code: ExitCode
     now: datetime
@@ -57,8 +63,8 @@ class _Attempt:
     run: str | None = None
 
 
-def go_round(screen: Session, house: House, stop: threading.Event, *, canary: bool) -> Round:
-    """One look, and the rotation that is due unless ``stop`` came meanwhile.
+def go_round(screen: Session, house: House, stop: threading.Event, *, canary: bool, look_only: bool = False) -> Round:
+    """One look, and the rotation that is due unless ``stop`` came meanwhile, or nothing but the look was asked for.
 
     Raises Denied, LbsyncError for a memory that cannot be read, OSError.
     """
@@ -70,7 +76,7 @@ def go_round(screen: Session, house: House, stop: threading.Event, *, canary: bo
     memory = _settled(sight, memory, path)
     ahead = outlook(sight, memory, windows(section), now, allowed=section.rotate)
     attempt: _Attempt | None = None
-    if ahead.leaf is not None and ahead.due(now) and not stop.is_set():
+    if ahead.leaf is not None and ahead.due(now) and not look_only and not stop.is_set():
         screen.note(f"Rotating to {ahead.leaf.thumbprint}: {ahead.why}.")
         attempt = _rotate(screen, house, seen, ahead.leaf, canary=canary)
         after = datetime.now(UTC)
@@ -87,7 +93,21 @@ def go_round(screen: Session, house: House, stop: threading.Event, *, canary: bo
     thresholds = Thresholds(warn_days=section.warn_days, critical_days=section.critical_days)
     found = (*_told(attempt), *items(sight, memory, thresholds, now))
     code = attempt.code if attempt is not None and attempt.reason else exit_code(found)
-    return Round(items=found, outlook=ahead, thresholds=thresholds, code=code, now=now, section=section)
+    return Round(
+        items=found,
+        outlook=ahead,
+        ahead=outlook(sight, memory, windows(section), now, allowed=True),
+        overview=_overview(sight, house, now),
+        thresholds=thresholds,
+        code=code,
+        now=now,
+        section=section,
+    )
+
+
+def _overview(sight: Sight, house: House, now: datetime) -> Overview:
+    listeners = {listener.balancer: listener for listener in house.prober.listeners}
+    return overview(sight, house.config.farm.name, modes(house.config.modes), listeners, now)
 
 
 def _settled(sight: Sight, memory: Memory, path: Path) -> Memory:

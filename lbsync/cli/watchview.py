@@ -17,6 +17,8 @@ from lbsync.watch.outlook import Outlook
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from lbsync.cli.watchround import Round
+
 _STYLES: Final = {
     Level.OK: "green",
     Level.WARNING: "yellow",
@@ -60,14 +62,17 @@ def next_line(outlook: Outlook, now: datetime) -> str:
     return f"Next: rotate to {outlook.leaf.thumbprint} {when}: {outlook.why}."
 
 
-def watch_document(items: Iterable[Item], outlook: Outlook, now: datetime) -> dict[str, object]:
-    """The same as JSON."""
-    listed = tuple(items)
+def watch_document(done: Round) -> dict[str, object]:
+    """The same as JSON, with everything at a glance, and what a service that asks its approvers needs to know."""
+    section = done.section
     return {
-        "at": now.isoformat(),
-        "level": worst(listed).value,
-        "items": [item.model_dump(mode="json") for item in listed],
-        "next": outlook.model_dump(mode="json"),
+        "at": done.now.isoformat(),
+        "level": worst(done.items).value,
+        "items": [item.model_dump(mode="json") for item in done.items],
+        "next": done.outlook.model_dump(mode="json"),
+        "ahead": done.ahead.model_dump(mode="json"),
+        "watch": {"rotate": section.rotate, "every_s": section.every_s, "jitter_s": section.jitter_s},
+        "overview": done.overview.model_dump(mode="json"),
     }
 
 

@@ -6,7 +6,7 @@ Rule of this room: pure and deterministic; it opens no file and asks no server. 
 
 from __future__ import annotations
 
-from lbsync.config.load import Loaded, load
+from lbsync.config.load import Loaded, load, load_service
 from lbsync.config.problems import BrokenConfig
 from lbsync.config.schema import schema
 from lbsync.config.sections import (
@@ -17,6 +17,7 @@ from lbsync.config.sections import (
     WatchSection,
     WinrmSection,
 )
+from lbsync.config.service import OidcSection, ServiceSection
 from lbsync.config.wish import Leaf, desired, modes, tls_names, windows
 
 __all__ = [
@@ -26,11 +27,14 @@ __all__ = [
     "Config",
     "Leaf",
     "Loaded",
+    "OidcSection",
     "ServerSection",
+    "ServiceSection",
     "WatchSection",
     "WinrmSection",
     "desired",
     "load",
+    "load_service",
     "modes",
     "schema",
     "tls_names",

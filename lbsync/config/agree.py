@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lbsync.config.locate import Path
 from lbsync.config.problems import did_you_mean
 from lbsync.config.sections import BalancerSection, CertificateSection, Config, WatchSection, WinrmSection
+from lbsync.config.service import ServiceSection
 
 RESERVED = frozenset({"directory", "outside"})
 """Target names of a plan that stand for Active Directory and for the view from outside."""
@@ -32,6 +33,7 @@ def disagreements(config: Config) -> Iterator[Disagreement]:
     yield from _certificate(config.certificate)
     yield from _names(config)
     yield from _watch(config.watch)
+    yield from of_service(config.service)
     directory = config.farm.directory_server
     names = [server.name for server in config.servers]
     if directory is not None and directory not in names:
@@ -94,6 +96,17 @@ def _watch(watch: WatchSection) -> Iterator[Disagreement]:
         yield Disagreement(
             ("watch", "retry_first_s"), f"is more than retry_most_s ({watch.retry_most_s:g})", "make it less"
         )
+
+
+def of_service(service: ServiceSection) -> Iterator[Disagreement]:
+    """Those within ``[service]``, which may also stand in a file of its own."""
+    at = ("service",)
+    for key, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
+        if getattr(service, key) is not None and getattr(service, other) is None:
+            yield Disagreement((*at, key), f"goes with {other} only", f"add {other}, or remove it")
+    for key in ("user_header", "role_header"):
+        if getattr(service, key) is not None and not service.trusted_proxies:
+            yield Disagreement((*at, key), "goes with trusted_proxies only", "name the proxies that may say so")
 
 
 def _names(config: Config) -> Iterator[Disagreement]:

@@ -9,17 +9,22 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lbsync.config.agree import disagreements
+from lbsync.config.agree import Disagreement, disagreements, of_service
 from lbsync.config.locate import Path, line_of, lines
 from lbsync.config.problems import BrokenConfig, from_validation, problem
 from lbsync.config.sections import Config
+from lbsync.config.service import ServiceSection
+from lbsync.config.shapes import Section
 from lbsync.errors import ConfigError
+
+_Model = TypeVar("_Model", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +51,45 @@ class Loaded:
         )
 
 
+class ServiceFile(Section):
+    """A file that holds nothing but how the service is run."""
+
+    service: ServiceSection = ServiceSection()
+    """The service."""
+
+
 def load(text: str, *, file: str = "lbsync.toml", base: FilePath | None = None) -> Loaded:
     """The configuration in ``text``; ``file`` is how messages name it. Raises BrokenConfig with every fault."""
+    config, found = _read(text, Config, file)
+    _refuse(disagreements(config), file, found)
+    return Loaded(config=config, file=file, base=base or FilePath(), lines=found)
+
+
+def load_service(text: str, *, file: str = "serve.toml") -> ServiceSection:
+    """The table ``[service]`` of a file that holds nothing else. Raises BrokenConfig with every fault."""
+    made, found = _read(text, ServiceFile, file)
+    _refuse(of_service(made.service), file, found)
+    return made.service
+
+
+def _refuse(faults: Iterable[Disagreement], file: str, found: Mapping[Path, int]) -> None:
+    wrong = sorted(faults, key=lambda fault: line_of(found, fault.path))
+    if wrong:
+        told = [problem(one.message, one.path, file=file, found=found, remedy=one.remedy) for one in wrong]
+        raise BrokenConfig(told, file=file)
+
+
+def _read(text: str, model: type[_Model], file: str) -> tuple[_Model, Mapping[Path, int]]:
+    """The tables, and the line of each key."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BrokenConfig([_syntax(str(error), text, file)], file=file) from None
     found = lines(text)
     try:
-        config = Config.model_validate_json(json.dumps(tables, default=str), strict=True)
+        return model.model_validate_json(json.dumps(tables, default=str), strict=True), found
     except ValidationError as error:
-        raise BrokenConfig(from_validation(error, Config, file=file, found=found), file=file) from None
-    wrong = sorted(disagreements(config), key=lambda fault: line_of(found, fault.path))
-    if wrong:
-        faults = [problem(one.message, one.path, file=file, found=found, remedy=one.remedy) for one in wrong]
-        raise BrokenConfig(faults, file=file)
-    return Loaded(config=config, file=file, base=base or FilePath(), lines=found)
+        raise BrokenConfig(from_validation(error, model, file=file, found=found), file=file) from None
 
 
 def _syntax(message: str, text: str, file: str) -> ConfigError:

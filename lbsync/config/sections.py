@@ -12,19 +12,15 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import idna
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from lbsync.config.reference import SecretRef
+from lbsync.config.service import ServiceSection
+from lbsync.config.shapes import Section, Text
 from lbsync.desired import Limits, OutlookAnywhereWish
 from lbsync.model import Mode
 from lbsync.watch.windows import WEEKDAYS, Weekday
-
-
-class Section(BaseModel):
-    """One table: frozen, and closed so that a misspelt key is found."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _thumbprint(text: str) -> str:
@@ -62,7 +58,6 @@ def _is_address(name: str) -> bool:
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
 Host = Annotated[str, AfterValidator(_host)]
 Thumb = Annotated[str, AfterValidator(_thumbprint)]
 
@@ -289,4 +284,5 @@ class Config(Section):
     """What else to set of Outlook Anywhere; only the keys given are changed, "" empties a host name."""
     limits: LimitsSection = LimitsSection()
     watch: WatchSection = WatchSection()
+    service: ServiceSection = ServiceSection()
     balancers: tuple[BalancerSection, ...] = ()

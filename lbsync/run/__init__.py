@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lbsync.run.entries import Entry, Head, RunSummary
 from lbsync.run.events import (
+    VIA_SERVICE,
     Awaiting,
     Confirmed,
     Direction,
@@ -28,8 +29,11 @@ from lbsync.run.events import (
 from lbsync.run.fold import Move, Progress, Run, Shown, StepStatus, passive, same_state
 from lbsync.run.lasting import lasting, removed_for_good
 from lbsync.run.transitions import IllegalEvent, RunPhase, StepPhase, advance
+from lbsync.run.words import PHASES
 
 __all__ = [
+    "PHASES",
+    "VIA_SERVICE",
     "Awaiting",
     "Confirmed",
     "Direction",

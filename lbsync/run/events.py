@@ -14,6 +14,9 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 
 from lbsync.model import CheckResult, Plan, Receipt, State, StepId, Value
 
+VIA_SERVICE = "via lbsync serve"
+"""How an actor's name says that the service began it for somebody: what it began, it may carry on by itself."""
+
 
 class Direction(StrEnum):
     """Forward (``do``) or on the way back (``undo``)."""

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
-from lbsync.config import BrokenConfig, Config, Leaf, desired, load, modes, schema, windows
+from lbsync.config import BrokenConfig, Config, Leaf, desired, load, load_service, modes, schema, windows
 from lbsync.config.problems import did_you_mean
 from lbsync.errors import ConfigError
 from lbsync.model import Mode
@@ -64,7 +64,7 @@ def test_the_example_loads_and_shows_every_key() -> None:
     named = set(re.findall(r"^#? ?([a-z_]+) = ", text, re.MULTILINE))
     for name, model in Config.model_json_schema()["$defs"].items():
         if name != "ModesSection":
-            assert set(model.get("properties", ())) - {"winrm", "listen", "settings", "windows"} <= named, name
+            assert set(model.get("properties", ())) - {"winrm", "listen", "settings", "windows", "oidc"} <= named, name
 
 
 def test_the_commented_defaults_of_the_example_are_the_defaults() -> None:
@@ -74,6 +74,7 @@ def test_the_commented_defaults_of_the_example_are_the_defaults() -> None:
     defaults += (
         "|connect_timeout_s|allow_drift|trusted_leg|exchange|transport|scheme|https_port|http_port|allow_self_signed"
         "|rotate|warn_days|critical_days|every_s|jitter_s|retry_first_s|retry_most_s"
+        "|approve|four_eyes|proposal_s|resume|drift_every_s|looks_at_once|idle_s|lasting_s|stop_within_s"
     )
     full = re.sub(rf"^# ({defaults}) =", r"\1 =", text, flags=re.MULTILINE)
     assert full != text
@@ -118,6 +119,19 @@ def test_what_is_wanted_carries_limits_and_outlook_anywhere() -> None:
     assert wish.outlook_anywhere.iis_authentication == ("Ntlm",)
     assert wish.leaf_problem == "no leaf"
     assert config.limits.parallel == 3
+
+
+def test_the_service_may_have_a_file_of_its_own() -> None:
+    """It holds that table and nothing else, and is judged as it is beside the rest."""
+    section = load_service('[service]\nlisten = "[::1]:8440"\n')
+    assert (section.listen, section.approve, section.resume) == ("[::1]:8440", True, True)
+    for text, where in (
+        ("[farm]\n", "serve.toml:1: farm"),
+        ("[service]\nkey_file = 'k'\n", "serve.toml:2: service.key_file"),
+    ):
+        with pytest.raises(BrokenConfig) as caught:
+            load_service(text)
+        assert caught.value.problems[0].where == where
 
 
 def test_host_names_become_a_labels() -> None:
@@ -181,6 +195,12 @@ def test_an_unknown_key_far_from_any_other_lists_what_there_is() -> None:
          "must be one of: mon"),
         ("[publish]", "[watch]\nwarn_days = 5\n[publish]", "f.toml:10: watch.critical_days", "is more than warn_days"),
         ("[publish]", "[watch]\nretry_most_s = 100\n[publish]", "f.toml:10: watch.retry_first_s", "is more than retry_most_s"),
+        ("[publish]", "[service]\nlisten = '127.0.0.1'\n[publish]", "f.toml:11: service.listen", "must be an address and a port"),
+        ("[publish]", "[service]\nlisten = '::1:80'\n[publish]", "f.toml:11: service.listen", "must be an address and a port"),
+        ("[publish]", "[service]\nlisten = 'lb:99999'\n[publish]", "f.toml:11: service.listen", "must be an address and a port"),
+        ("[publish]", "[service]\nkey_file = 'k'\n[publish]", "f.toml:11: service.key_file", "goes with certificate_file only"),
+        ("[publish]", "[service]\ncertificate_file = 'k'\n[publish]", "f.toml:11: service.certificate_file", "goes with"),
+        ("[publish]", "[service]\nuser_header = 'X-User'\n[publish]", "f.toml:11: service.user_header", "goes with"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_says_what_would_be_right(old: str, new: str, where: str, message: str) -> None:

@@ -1,0 +1,140 @@
+"""``lbsync serve``: the service, for as long as the host runs.
+
+Rule of this file: it reads what the service is told to do, and says where it is; everything else is the service's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lbsync.cli.command import command
+from lbsync.cli.options import ConfigFile, StateFolder
+
+if TYPE_CHECKING:
+    from lbsync.config import ServiceSection
+    from lbsync.service.front import Front
+    from lbsync.service.namespaces import Namespace
+
+
+def serve(
+    config: ConfigFile = None,
+    namespaces: Annotated[
+        Path | None,
+        typer.Option("--namespaces", metavar="DIR", help="A folder with a configuration file for each farm."),
+    ] = None,
+    service: Annotated[
+        Path | None, typer.Option("--service", metavar="FILE", help="A file with [service]; default: the first farm's.")
+    ] = None,
+    state: StateFolder = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="ADDRESS:PORT", help="In place of [service] listen.")
+    ] = None,
+) -> None:
+    """Watch farms for years: look, propose, rotate in their windows, and show all of it in a browser.
+
+    Every look and every change is a command of its own, with the same plan, ledger and lock; what was approved is what runs.
+    """
+    with command(state=state) as screen:
+        missing = _missing()
+        if missing is not None:
+            raise missing
+        from lbsync.service.front import front
+        from lbsync.service.run import alone
+
+        os.umask(0o077)
+        found = _namespaces(config, namespaces, screen.folder)
+        section, base = _section(found, service, listen)
+        with alone(screen.folder / "serve"):
+            _serve(found, section, front(section, base, screen.folder), screen.folder)
+
+
+def _serve(found: tuple[Namespace, ...], section: ServiceSection, way_in: Front, state: Path) -> None:
+    import asyncio
+    import logging
+
+    from lbsync.service.children import CommandLine
+    from lbsync.service.front import listen, server, url
+    from lbsync.service.hub import ServiceHub
+    from lbsync.service.run import serve as run
+    from lbsync.service.supervisor import Supervisor
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    async def all_of_it() -> None:
+        hub = ServiceHub(found, section, state / "serve", CommandLine())
+        config = server(hub, way_in)
+        with listen(way_in.access) as listening:
+            at = url(way_in.access, listening.getsockname()[1])
+            await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state))
+
+    asyncio.run(all_of_it())
+
+
+def _say(at: str, way_in: Front, state: Path) -> None:
+    """Where it is. The token goes to a terminal and into no log."""
+    token = way_in.access.token
+    if token is None:
+        typer.echo(f"Serving at {at}")
+    elif sys.stdout.isatty():
+        typer.echo(f"Serving. Open {at}/login#token={token.get_secret_value()}")
+    else:
+        typer.echo(f"Serving at {at}; the token to log in with lies in {state / 'serve.token'}")
+
+
+def _missing() -> Exception | None:
+    """Why the service cannot be run at all."""
+    from importlib.util import find_spec
+
+    from lbsync.errors import ConfigError
+
+    lacking = [name for name in ("fastapi", "uvicorn", "argon2", "multipart") if find_spec(name) is None]
+    if not lacking:
+        return None
+    return ConfigError(
+        f"lbsync serve needs packages that are not installed: {', '.join(lacking)}",
+        where="this installation",
+        state="nothing was started",
+        remedy="pip install 'lbsync[service]'",
+    )
+
+
+def _namespaces(config: Path | None, folder: Path | None, state: Path) -> tuple[Namespace, ...]:
+    """Raises ConfigError."""
+    from lbsync.cli.options import config_path
+    from lbsync.errors import ConfigError
+    from lbsync.service.namespaces import one, several
+
+    if folder is None:
+        return one(config_path(config), state)
+    if config is not None and "LBSYNC_CONFIG" not in os.environ:
+        raise ConfigError(
+            "--config names one farm and --namespaces several",
+            where="--namespaces",
+            state="nothing was started",
+            remedy="give one of them",
+        )
+    return several(folder, state)
+
+
+def _section(
+    found: tuple[Namespace, ...], service: Path | None, address: str | None
+) -> tuple[ServiceSection, Path]:
+    """``[service]``, and the folder that its paths start from. Raises ConfigError."""
+    from lbsync.cli.opening import open_config, read_text
+    from lbsync.config import load_service
+
+    if service is not None:
+        section, base = load_service(read_text(service), file=str(service)), service.absolute().parent
+    else:
+        loaded = open_config(found[0].config)
+        section, base = loaded.config.service, loaded.base
+    if address is not None:
+        listens = load_service(f"[service]\nlisten = {json.dumps(address)}\n", file="--listen").listen
+        section = section.model_copy(update={"listen": listens})
+    return section, base

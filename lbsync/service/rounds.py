@@ -1,0 +1,126 @@
+"""The rounds: whose turn it is to be looked at, whose files changed, and what was cut off.
+
+Rule of this file: it asks the clocks and the files, and begins what ``schedule`` and ``going_on`` say; what follows from the end
+of a job stands in ``ends``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from lbsync.config import ServiceSection
+from lbsync.service import ledgers, schedule
+from lbsync.service.beginning import Beginning, guarded, refresh
+from lbsync.service.clock import Clock
+from lbsync.service.ends import Ends
+from lbsync.service.farm import Farm
+from lbsync.service.going_on import half_way, to_resume
+from lbsync.service.jobs import Job, Jobs
+from lbsync.service.proposals import SCHEDULE, asked, enough
+
+_LOG = logging.getLogger("lbsync.service")
+TICK_S = 1.0
+_CHECK_EVERY = 5
+"""Ticks between two looks at ledgers' and configurations' files."""
+
+
+class Rounds:
+    """The loop."""
+
+    def __init__(
+        self,
+        farms: Mapping[str, Farm],
+        jobs: Jobs,
+        *,
+        begin: Beginning,
+        ends: Ends,
+        section: ServiceSection,
+        clock: Clock,
+    ) -> None:
+        self._farms, self._jobs, self._begin, self._ends = farms, jobs, begin, ends
+        self._section, self._clock = section, clock
+        self._ticks = 0
+        self.ticked_at_s: float | None = None
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await self.tick()
+            await asyncio.sleep(TICK_S)
+
+    async def tick(self) -> None:
+        """Once round all namespaces."""
+        now_s, wall = self._clock.now_s(), self._clock.wall()
+        for farm in self._farms.values():
+            if self._jobs.queued(farm.name):
+                continue
+            if schedule.is_due(farm.turn, now_s, wall, farm.began):
+                self._begin.begin(farm, "look", SCHEDULE)
+            elif self._section.drift_every_s is not None and farm.watched is not None and now_s >= farm.drift_at_s:
+                farm.drift_at_s = now_s + self._section.drift_every_s
+                self._begin.begin(farm, "drift", SCHEDULE)
+        for farm in self._farms.values():
+            active = next((job for job in self._jobs.queued(farm.name) if job.changes and job.began), None)
+            if active is not None or self._ticks % _CHECK_EVERY == 0:
+                await guarded(farm, self._check(farm, active))
+        self._ticks += 1
+        self.ticked_at_s = now_s
+
+    async def _check(self, farm: Farm, active: Job | None) -> None:
+        """Whether its files changed, and whether a run was left half-way."""
+        stamp = ledgers.stamp(farm.namespace.ledger)
+        if stamp != farm.stamp:
+            await refresh(farm)
+            if active is not None and farm.state.runs:
+                active.run_id = active.run_id or (run.run_id if (run := half_way(farm.state.runs)) else None)
+                farm.tell_run(farm.state.runs[0].run_id)
+        config = _changed_at(farm.namespace.config)
+        if farm.config_stamp not in {0, config}:
+            farm.soon(self._clock.now_s())
+        farm.config_stamp = config
+        if any(one.expires_at <= self._clock.wall() for one in farm.desk.proposals):
+            await self._ends.end_proposals(farm)
+        if active is None and not any(job.changes for job in self._jobs.queued(farm.name)):
+            await self._go_on(farm)
+
+    async def _go_on(self, farm: Farm) -> None:
+        """Carry on what was cut off, and begin what was approved before a restart."""
+        run = half_way(farm.state.runs)
+        if run is None and not any(map(enough, farm.desk.proposals)):
+            farm.left_alone = None
+            return
+        at_work = await asyncio.to_thread(ledgers.at_work, farm.namespace.ledger)
+        if run is None:
+            if at_work is None:
+                await self._begin_approved(farm)
+            return
+        left_before, farm.left_alone = farm.left_alone, run.run_id if at_work is None else None
+        if farm.left_alone is None or left_before != farm.left_alone:
+            return  # somebody may just have begun
+        run_id = to_resume(farm.state.runs, farm.desk.stopped, at_work=False)
+        if run_id is not None and self._section.resume and self._clock.now_s() >= farm.resume_at_s:
+            _LOG.warning("%s: carrying on run %s, which stands half-way", farm.name, run_id)
+            self._begin.by_itself(farm, "resume", None, run_id)
+
+    async def _begin_approved(self, farm: Farm) -> None:
+        """What was approved and whose job is gone: begun now, unless its run was."""
+        for proposal in farm.desk.proposals:
+            if not enough(proposal):
+                continue
+            begun = any(asked(proposal) in run.actor and run.started >= proposal.asked_at for run in farm.state.runs)
+            if begun:
+                await farm.drop(proposal.id)
+            else:
+                self._begin.carry_out(farm, proposal, SCHEDULE)
+            return
+
+
+def _changed_at(path: Path) -> int:
+    """When a file was changed last; -1 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1

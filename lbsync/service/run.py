@@ -1,0 +1,121 @@
+"""The service from its first moment to its last: HTTP in front, rounds behind, signals between.
+
+Rule of this file: it ends in order. A signal lets nothing more begin, lets what is under way stop between two steps, and waits
+for it a bounded time; what goes on after that, goes on by itself and is found in the ledger at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+
+from lbsync.errors import LbsyncError, LedgerError
+from lbsync.ledger import RunLock
+from lbsync.service.hub import ServiceHub
+from lbsync.service.supervisor import Supervisor
+
+_LOG = logging.getLogger("lbsync.service")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's own, whose signals are somebody else's business, and which says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self.answers.set()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@contextmanager
+def alone(folder: Path) -> Generator[None]:
+    """Inside, this is the only service of that folder. Raises LbsyncError where another one runs."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = RunLock(folder / "service", "serve")
+    try:
+        lock.__enter__()
+    except LedgerError as error:
+        if error.code != "run-locked":
+            raise
+        raise LbsyncError(
+            "a service runs with this state folder already",
+            where=str(folder),
+            state="nothing was started",
+            remedy="stop it first, or name another folder with --state",
+            code="already-running",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+async def serve(
+    hub: ServiceHub, config: uvicorn.Config, listening: socket.socket, supervisor: Supervisor, ready: Callable[[], None]
+) -> None:
+    """Until a signal comes, or the HTTP server ends; ``ready`` is called once it answers."""
+    stop = asyncio.Event()
+    server = _Server(config)
+    with _signals(stop):
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        hub.start()
+        watching = asyncio.create_task(_tell(hub, server, supervisor, ready))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        supervisor.tell("STOPPING=1", "STATUS=waiting for what is under way to stop between two steps")
+        watching.cancel()
+        stopping.cancel()
+        server.should_exit = True
+        for job in await hub.close():
+            _LOG.warning("%s: %s goes on by itself; lbsync runs shows it", job.namespace, job.kind)
+        await serving
+
+
+async def _tell(hub: ServiceHub, server: _Server, supervisor: Supervisor, ready: Callable[[], None]) -> None:
+    """The service manager, and whoever waits at the terminal."""
+    await server.answers.wait()
+    supervisor.tell("READY=1")
+    ready()
+    while supervisor.every_s is not None:
+        if hub.alive():
+            supervisor.tell("WATCHDOG=1", f"STATUS={hub.ready()[1]}")
+        await asyncio.sleep(supervisor.every_s)
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Generator[None]:
+    """Inside, the first signal ends the service in order; another one changes nothing."""
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        _LOG.info("stopping" if not stop.is_set() else "stopping already: what is under way ends its step first")
+        stop.set()
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        try:
+            loop.add_signal_handler(number, asked)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(asked))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, handler)
