@@ -25,6 +25,7 @@ from lbsync.cli import (
     resuming,
     rolling_back,
     rotating,
+    serveusers,
     serving,
     verifying,
     watching,
@@ -88,4 +89,5 @@ for _command, _name in (
     app.command(_name)(_command)
 app.add_typer(configuring.app, name="config")
 app.add_typer(certs.app, name="cert")
+app.add_typer(serveusers.app, name="serve-user")
 app.add_typer(rehearsing.app, name="lab")

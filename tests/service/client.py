@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Client:
 
 
 @contextmanager
-def client(app: FastAPI, *, base: str = ORIGIN, peer: str = PEER) -> Iterator[Client]:
+def client(app: FastAPI, *, base: str = ORIGIN, peer: str = PEER) -> Generator[Client]:
     """A client that is closed at the end."""
     made = Client(app, base=base, peer=peer)
     try:
@@ -75,7 +75,8 @@ def write_users(path: Path, **roles: Role) -> Path:
 
 def access(**more: Any) -> Access:
     """Loopback with its token."""
-    return Access(**({"token": SecretStr(TOKEN)} | more))
+    values: dict[str, Any] = {"token": SecretStr(TOKEN)} | more
+    return Access(**values)
 
 
 def app_for(tmp_path: Path, hub: FakeHub | None = None, **more: Any) -> FastAPI:

@@ -209,7 +209,7 @@ class FakeHub:
         """As the port says."""
         if job_id not in self.jobs:
             raise NotFound("there is no such job", where=job_id, code="unknown-job")
-        return self.jobs[job.id]
+        return self.jobs[job_id]
 
     async def stop(self, job_id: str, who: Who) -> JobState:
         """As the port says."""

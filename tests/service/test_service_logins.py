@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from lbsync.service.auth import users
+from lbsync.service.auth.guard import TooMany
 from lbsync.service.values import Role
 from tests.service.client import ORIGIN, PASSWORD, TOKEN, Client, app_for, client, write_users
 from tests.service.fakes import FakeHub
@@ -163,6 +165,21 @@ def test_guessing_waits(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(work) == 6
     with client(browser.app, peer="203.0.113.6") as elsewhere:
         assert elsewhere.login("viewer").status_code == 200
+
+
+def test_a_flood_of_logins(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many passwords are compared at a time; more are sent away, and count as no failure."""
+    monkeypatch.setattr("lbsync.service.auth.guard._WAITING", 1)
+    app = app_for(shared)
+
+    async def two() -> list[object]:
+        guard = app.state.guard
+        tries = (guard.login(name, PASSWORD, "192.0.2.1") for name in ("viewer", "operator"))
+        return list(await asyncio.gather(*tries, return_exceptions=True))
+
+    first, second = asyncio.run(two())
+    assert not isinstance(first, Exception)
+    assert isinstance(second, TooMany)
 
 
 def test_a_session_dies_with_its_user(tmp_path: Path) -> None:

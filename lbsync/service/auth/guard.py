@@ -26,6 +26,8 @@ TOKEN_USER: Final = "token"  # noqa: S105  # a name, not a secret
 """The name in the ledger of who came by the generated token; the account that runs the service stands beside it."""
 _AT_ONCE: Final = 2
 """Passwords compared at the same time: each takes 19 MiB."""
+_WAITING: Final = 32
+"""Logins that wait for that; more are sent away, so that no flood of them fills the memory."""
 
 
 class LoginFailed(LbsyncError):
@@ -70,6 +72,7 @@ class Guard:
         self.lockout = Lockout(clock)
         self._key = secrets.token_bytes(32)
         self._comparing = asyncio.Semaphore(_AT_ONCE)
+        self._waiting = 0
 
     # Who is asking.
 
@@ -121,11 +124,17 @@ class Guard:
     async def login(self, name: str, password: str, address: str) -> tuple[str, Session]:
         """By password: the new session's id and the session. Raises LoginFailed, TooMany."""
         self._may_try(name, address)
+        if self._waiting >= _WAITING:
+            raise TooMany(1)
         # Noted as failed before it is compared: a thousand tries at once are a thousand failures.
         self.lockout.failed(name, address)
         user = self.users.all().get(name)
-        async with self._comparing:
-            fits = await asyncio.to_thread(users.fits, user, password)
+        self._waiting += 1
+        try:
+            async with self._comparing:
+                fits = await asyncio.to_thread(users.fits, user, password)
+        finally:
+            self._waiting -= 1
         if user is None or not fits:
             raise _failed("name or password")
         self.lockout.succeeded(name, address)

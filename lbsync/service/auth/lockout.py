@@ -82,6 +82,9 @@ class Lockout:
         self._at_home[_folded(name), _block(address)] = None
         _shrink(self._at_home)
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
 
 def _shrink(kept: OrderedDict[tuple[str, str], Attempts] | OrderedDict[tuple[str, str], None]) -> None:
     while len(kept) > _MOST:

@@ -26,7 +26,7 @@ class Session:
 
     who: Who
     stamp: str
-    csrf: str
+    csrf: str = field(repr=False)
     began: float
     used: float
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,6 +79,10 @@ class Sessions:
             self._drop(key)
         while len(self._kept) >= MOST:
             self._drop(min(self._kept, key=lambda key: self._kept[key].used))
+
+    def __repr__(self) -> str:
+        """What is kept, which lets nobody in."""
+        return f"Sessions({self._kept!r})"
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -154,9 +154,9 @@ def fits(user: User | None, password: str) -> bool:
     """Whether this is the user's password. Takes as long for a user who does not exist, or has none. Blocks some 30 ms."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
-    wanted = user.password if user is not None else None
+    wanted, dummy = user.password if user is not None else None, _dummy()
     try:
-        same = _hasher().verify(wanted or _dummy(), password[: LONGEST + 1])
+        same = _hasher().verify(wanted or dummy, password[: LONGEST + 1])
     except (VerificationError, InvalidHashError):
         return False
     return same and wanted is not None and len(password) <= LONGEST

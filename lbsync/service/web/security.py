@@ -25,13 +25,16 @@ HEADERS: Final = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # Under no-referrer browsers send "Origin: null" with forms, and the gate could not tell ours from others'.
+    "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 """A route may set one of these itself, such as the report its own policy; what it does not set is added."""
+HEAD_BYTES: Final = 32 * 1024
+"""Of a request's path and headers."""
 HSTS: Final = "max-age=31536000"
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.ASCII)
 _LOG = logging.getLogger("lbsync.service.web")
@@ -80,6 +83,15 @@ class Security:
     def _refused(self, scope: Scope, peer: str) -> ASGIApp | None:
         """The answer to who asks for another host, or passes the proxy by."""
         access = self._access
+        # The server's own limit is for heads that arrive in pieces.
+        if (
+            sum(len(name) + len(value) + 4 for name, value in scope["headers"]) + len(scope.get("raw_path") or b"")
+            > HEAD_BYTES
+        ):
+            return problem(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's headers are too large", where="the request's headers",
+                code="too-large", headers={"Connection": "close"},
+            )  # fmt: skip
         if not named(access, proxy.values_of(scope["headers"], "host")):
             return problem(
                 HTTPStatus.MISDIRECTED_REQUEST, "this service has another name", where="the Host header",

@@ -17,13 +17,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lbsync.errors import ConfigError
 from lbsync.service.auth.access import Access
+from lbsync.service.web.security import HEAD_BYTES
 
 HEAD_S: Final = 10.0
 """Seconds from a connection's, or a request's, first moment to the end of its headers."""
 KEEP_S: Final = 30
 """Seconds that a connection is kept for the next request."""
-HEAD_BYTES: Final = 32 * 1024
-"""Of a request's line and headers; more is answered with 400."""
 CONNECTIONS: Final = 1000
 """At the same time; one more is answered with 503."""
 _STOP_S: Final = 5
