@@ -173,10 +173,11 @@ def test_steps_of_a_run() -> None:
 def test_what_may_be_done_to_a_run(phase: RunPhase, may: tuple[str, ...]) -> None:
     """By its phase, by an approver, and by nobody while somebody is at work."""
     detail = RunDetail(run=run_state(phase=phase), farm="f", host="h", steps=())
-    job = JobState(id="j", namespace="n", kind="look", asked_by="x", asked_at=NOW)
+    job = JobState(id="j", namespace="n", kind="apply", asked_by="x", asked_at=NOW)
     assert plans.actions(detail, None, _ANNA) == may
     assert plans.actions(detail, job.model_copy(update={"ended": NOW + timedelta(1)}), _ANNA) == may
     assert plans.actions(detail, job, _ANNA) == ()
+    assert plans.actions(detail, job.model_copy(update={"kind": "look"}), _ANNA) == may
     assert plans.actions(detail, None, Who("olga", Role.OPERATOR, "web")) == ()
 
 

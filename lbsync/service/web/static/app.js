@@ -117,6 +117,13 @@
   };
   const over = () => { live("Signed out", false); notice("You are signed out: what is shown grows old. Load the page to sign in again."); };
   const channel = "BroadcastChannel" in window ? new BroadcastChannel("lbsync") : null;
+  // So often at most, and never without the last news of all: one that comes meanwhile is in what is asked for then.
+  const due = new Set();
+  const soon = ({ id, dataset }) => {
+    if (due.has(id)) return;
+    due.add(id);
+    setTimeout(() => { due.delete(id); const part = byId(id); if (part) htmx.trigger(part, "live"); }, Number(dataset.every));
+  };
   const heard = (message) => {
     if (message.what === "end") { over(); return; }
     if (message.what === "open" || message.what === "lost") {
@@ -124,7 +131,7 @@
       if (message.what === "lost" || !message.again) return;
     }
     doc.querySelectorAll("[data-live]").forEach((one) => {
-      if (!message.ns || one.dataset.live === "*" || one.dataset.live === message.ns) htmx.trigger(one, "live");
+      if (!message.ns || one.dataset.live === "*" || one.dataset.live === message.ns) soon(one);
     });
   };
   const tell = (message) => { heard(message); channel?.postMessage(message); };

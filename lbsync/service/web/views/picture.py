@@ -138,7 +138,7 @@ def _wrapped(lane: Lane) -> list[str]:
 
 def _marked(lane: Lane) -> Iterable[str]:
     """Services, those wanted in another mode with a sign."""
-    return (f"{name} (!)" if name in lane.wrong else name for name in lane.services)
+    return (f"{name}\u00a0(!)" if name in lane.wrong else name for name in lane.services)
 
 
 def _lane_across(picture: Picture, lane: Lane, top: int) -> None:

@@ -105,7 +105,7 @@ def _lanes(modes: Iterable[ModeState]) -> Iterable[Lane]:
     for mode in _ORDER:
         if found := by_mode.get(mode):
             names = tuple(SERVICES[one.service] for one in found)
-            wrong = tuple(SERVICES[one.service] for one in found if one.wanted is not mode)
+            wrong = tuple(SERVICES[one.service] for one in found if mode is not None and one.wanted is not mode)
             yield Lane(mode, names, wrong)
 
 
