@@ -8,10 +8,12 @@ BIN := .venv/bin
 OTHER_PYTHONS := 3.12 3.13 3.14
 SOURCES := lbsync providers certs tests tools bench
 PROGRAMS := haproxy nginx libnginx-mod-stream openssh-server iproute2
+# The dashboard is tested in it.
+BROWSER := chromium
 
 # CI turns every skip for want of these into a failure.
 ifeq ($(CI),true)
-export LBSYNC_REQUIRE ?= haproxy,nginx,sshd,data
+export LBSYNC_REQUIRE ?= haproxy,nginx,sshd,chromium,data
 endif
 # Tests wait for real programs more than they compute: five workers for two processors. Long ones stand beside each other in
 # their files: who is done takes over from who is not (--dist worksteal).
@@ -30,7 +32,7 @@ setup: ## the locked environment in .venv (quick when up to date)
 	@tools/setup.sh
 
 packages:
-	@tools/packages.sh $(PROGRAMS)
+	@tools/packages.sh $(PROGRAMS) $(BROWSER)
 
 demo: setup ## a whole rollout on a rehearsal farm, and back (DEMO="--balancer nginx --ssh" through NGINX, over SSH)
 	@tools/packages.sh $(if $(DEMO),$(PROGRAMS),haproxy)

@@ -1,4 +1,4 @@
-"""Run the bench: python -m bench [--quick] [--without-ansible] [--only facts|advice|rollout|rotation|nginx|bigip|startup]."""
+"""Run the bench: python -m bench [--quick] [--without-ansible] [--only facts|advice|rollout|rotation|nginx|bigip|startup|serve]."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import advice, facts, rollout, rotation, startup
+from bench import advice, facts, rollout, rotation, serve, startup
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer: minutes become half a minute")
     parser.add_argument("--without-ansible", action="store_true", help="do not install and run Ansible")
-    parser.add_argument("--only", choices=["facts", "advice", "rollout", "rotation", "nginx", "bigip", "startup"])
+    parser.add_argument("--only", choices=["facts", "advice", "rollout", "rotation", "nginx", "bigip", "startup", "serve"])
     arguments = parser.parse_args()
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs. Figures of this machine and this run: read the ratios."
@@ -43,6 +43,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "bench.bigip", *quick, *without], check=True)
     if arguments.only in {None, "startup"}:
         startup.report(quick=arguments.quick)
+    if arguments.only in {None, "serve"}:
+        serve.report(quick=arguments.quick)
 
 
 if __name__ == "__main__":

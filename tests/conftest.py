@@ -16,6 +16,7 @@ SHARED = Path(os.environ.get("LBSYNC_SHARED", ROOT.parent / "shared"))
 
 _PRESENT: dict[str, Callable[[], bool]] = {
     "data": (SHARED / "data" / "exchange").is_dir,
+    "chromium": lambda: shutil.which("chromium") is not None,
     "haproxy": lambda: shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin") is not None,
     "nginx": nginx_ready,
     "sshd": lambda: Path("/usr/sbin/sshd").exists(),

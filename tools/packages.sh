@@ -8,7 +8,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 present() {
   case $1 in
-    haproxy) command -v haproxy >/dev/null ;;
+    haproxy | chromium) command -v "$1" >/dev/null ;;
     openssh-server) [ -x /usr/sbin/sshd ] ;;
     nginx) command -v nginx >/dev/null ;;
     # Debian's packages have it as a module of its own, others (nginx.org's) built in.

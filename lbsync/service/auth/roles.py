@@ -54,6 +54,7 @@ _SHAPES: Final = {
 
 _API: Final = "/api/v1"
 _NS: Final = f"{_API}/namespaces/{{ns}}"
+_PAGE: Final = "/n/{ns}"
 MATRIX: Final[Mapping[tuple[str, str], Need]] = MappingProxyType(
     {
         ("GET", "/healthz"): Need.ANYONE,
@@ -93,6 +94,29 @@ MATRIX: Final[Mapping[tuple[str, str], Need]] = MappingProxyType(
         ("POST", f"{_NS}/runs/{{run}}/confirm"): Need.APPROVER,
         # Pages.
         ("GET", "/"): Need.VIEWER,
+        ("GET", "/certificates"): Need.VIEWER,
+        ("GET", _PAGE): Need.VIEWER,
+        ("GET", f"{_PAGE}/listeners"): Need.VIEWER,
+        ("GET", f"{_PAGE}/advice"): Need.VIEWER,
+        ("GET", f"{_PAGE}/ledger"): Need.VIEWER,
+        ("GET", f"{_PAGE}/runs"): Need.VIEWER,
+        ("GET", f"{_PAGE}/runs/{{run}}"): Need.VIEWER,
+        ("GET", f"{_PAGE}/runs/{{run}}/report"): Need.VIEWER,
+        ("GET", f"{_PAGE}/jobs/{{job}}"): Need.VIEWER,
+        ("GET", f"{_PAGE}/proposals/{{proposal}}"): Need.VIEWER,
+        ("POST", f"{_PAGE}/look"): Need.OPERATOR,
+        ("POST", f"{_PAGE}/proposals"): Need.OPERATOR,
+        ("POST", f"{_PAGE}/jobs/{{job}}/stop"): Need.OPERATOR,
+        # What changes farms is asked on a page of its own, then done.
+        ("GET", f"{_PAGE}/proposals/{{proposal}}/approve"): Need.APPROVER,
+        ("POST", f"{_PAGE}/proposals/{{proposal}}/approve"): Need.APPROVER,
+        ("GET", f"{_PAGE}/proposals/{{proposal}}/decline"): Need.APPROVER,
+        ("POST", f"{_PAGE}/proposals/{{proposal}}/decline"): Need.APPROVER,
+        ("GET", f"{_PAGE}/runs/{{run}}/rollback"): Need.APPROVER,
+        ("POST", f"{_PAGE}/runs/{{run}}/rollback"): Need.APPROVER,
+        ("GET", f"{_PAGE}/runs/{{run}}/resume"): Need.APPROVER,
+        ("POST", f"{_PAGE}/runs/{{run}}/resume"): Need.APPROVER,
+        ("POST", f"{_PAGE}/runs/{{run}}/confirm"): Need.APPROVER,
     }
 )
 

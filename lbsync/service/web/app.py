@@ -21,6 +21,7 @@ from lbsync.service.auth.oidc import Provider
 from lbsync.service.port import Hub
 from lbsync.service.web import api, signing, statics
 from lbsync.service.web.asking import hub_of
+from lbsync.service.web.faces import Faces
 from lbsync.service.web.gate import Gate
 from lbsync.service.web.models import Health
 from lbsync.service.web.problems import not_as_asked, problem, told
@@ -52,7 +53,8 @@ def make_app(hub: Hub, access: Access) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_as_asked)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Gate, guard=guard)
-    app.add_middleware(Security, access=access)  # the last one added is the outermost
+    app.add_middleware(Security, access=access)
+    app.add_middleware(Faces)  # the last one added is the outermost
     return app
 
 
