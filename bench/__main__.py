@@ -1,4 +1,4 @@
-"""Run the bench: python -m bench [--quick] [--without-ansible] [--only facts|advice|rollout|rotation|nginx|bigip|startup|serve]."""
+"""Run the bench: python -m bench [--quick] [--without-ansible] [--only PART]; PART as below."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer: minutes become half a minute")
     parser.add_argument("--without-ansible", action="store_true", help="do not install and run Ansible")
-    parser.add_argument("--only", choices=["facts", "advice", "rollout", "rotation", "nginx", "bigip", "startup", "serve"])
+    parser.add_argument(
+        "--only", choices=["facts", "advice", "rollout", "rotation", "nginx", "bigip", "startup", "serve"]
+    )
     arguments = parser.parse_args()
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs. Figures of this machine and this run: read the ratios."
