@@ -29,7 +29,7 @@ class Feed:
             reader.put(changed)
 
     @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[Changed]]:
+    async def listen(self) -> AsyncGenerator[AsyncIterator[Changed]]:
         """What is told from now on, until the feed closes."""
         reader = _Reader()
         if self._closed:

@@ -340,7 +340,7 @@ def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path) -> None:
         await hub.propose("contoso", "apply", Options(), ANNA)
         await hub.jobs.idle()
         approved = proposed(hub).model_copy(update={"approvals": ("bea",)})
-        await hub._farms["contoso"].put(approved)  # and here it is killed  # pyright: ignore[reportPrivateUsage]
+        await hub._farms["contoso"].put(approved)  # pyright: ignore[reportPrivateUsage] -- and here it is killed  # pyright: ignore[reportPrivateUsage]
         if begun:
             stage.run(RunPhase.UNDONE, "approved by bea, asked by anna via lbsync serve (lbsync)")
         again = stage.hub()
