@@ -25,6 +25,7 @@ from lbsync.cli import (
     pruning,
     recording,
     rehearsing,
+    remote,
     resuming,
     rolling_back,
     rotating,
@@ -96,4 +97,5 @@ app.add_typer(certs.app, name="cert")
 app.add_typer(preparing.app, name="prepare")
 app.add_typer(serveusers.app, name="serve-user")
 app.add_typer(noticing.app, name="serve-notice")
+app.add_typer(remote.app, name="remote")
 app.add_typer(rehearsing.app, name="lab")
