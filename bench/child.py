@@ -18,6 +18,7 @@ class Child:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.pid = process.pid
         self.up = self._line()
 
     def end(self) -> Any:
