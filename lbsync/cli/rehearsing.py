@@ -13,6 +13,7 @@ import typer
 
 from lbsync.cli.command import Session, command
 from lbsync.cli.demo import Front, Kind, Proxied, rehearse
+from lbsync.cli.demoserving import serve_it
 from lbsync.cli.options import AsJson, Quiet
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ Proxy = Annotated[
     ),
 ]  # fmt: skip
 Ssh = Annotated[bool, typer.Option("--ssh", help="Reach the balancer through a real SSH server on this machine.")]
+Serve = Annotated[
+    bool,
+    typer.Option("--serve", help="Roll out, then open the dashboard on it, with a rotation that waits for approval."),
+]
 DEFAULT_FOLDER = Path("lab-demo")
 
 
@@ -67,13 +72,15 @@ def demo(
     balancer: Balancer = None,
     proxy: Proxy = None,
     ssh: Ssh = False,
+    serve: Serve = False,
 ) -> None:
     """Rehearse a whole rollout, and the way back."""
     front = front_of(balancer, proxy, ssh=ssh)
     with command() as screen:
         if balancer is None and front.balancer == "bigip":
             screen.warn("HAProxy is not installed: this rehearsal goes through a simulated BIG-IP.")
-        rehearse(screen, folder, front, servers=servers, faults=faults, seed=seed)
+        show = serve_it if serve else rehearse
+        show(screen, folder, front, servers=servers, faults=faults, seed=seed)
 
 
 @app.command("up")

@@ -18,7 +18,7 @@ from lbsync.cli.command import Session
 from lbsync.cli.exits import ExitCode
 from lbsync.cli.remoteclient import Remote
 from lbsync.cli.remoteview import fresh, namespaces_view, proposal_view, run_view, runs_view, state_view
-from lbsync.errors import ConfigError, LbsyncError, PlanRefused
+from lbsync.errors import ConfigError, LbsyncError, PlanRefused, Rejected, Unreachable
 from lbsync.run import RunPhase
 from lbsync.service.values import JobState, NamespaceState, Proposal, RunDetail, RunState
 from lbsync.service.web.models import Summary
@@ -219,13 +219,25 @@ class Desk:
                     if job.ended is not None:
                         return job
                     time.sleep(_ASK_EVERY_S)
-                    job = self._remote.get(JobState, "jobs", job.id)
+                    job = self._again(job)
         except KeyboardInterrupt:
             raise LbsyncError(
                 "you stopped following",
                 where=f"job {job.id}",
                 state=f"the service goes on with it ({job.kind})",
                 remedy=f"lbsync remote follow {job.id}, or lbsync remote stop {job.id}",
+            ) from None
+
+    def _again(self, job: JobState) -> JobState:
+        """The job as it is now. Raises LbsyncError where the service does not know any more: it may have been started anew."""
+        try:
+            return self._remote.get(JobState, "jobs", job.id)
+        except (Unreachable, Rejected) as error:
+            raise LbsyncError(
+                f"the job cannot be followed any more: {error.message}",
+                where=f"{self._remote.server}, job {job.id}",
+                state=f"it is not known how far it came ({job.kind}); it stops between two steps or goes on",
+                remedy="once the service answers again, look: lbsync remote runs",
             ) from None
 
     def _ended(self, job: JobState) -> ExitCode:

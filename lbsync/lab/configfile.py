@@ -68,6 +68,7 @@ class ConfigOptions(TypedDict, total=False):
     trusted_leg: bool
     exchange: str
     password: str
+    service: Mapping[str, object]
 
 
 def render(farm: Farm, options: ConfigOptions) -> str:
@@ -106,6 +107,8 @@ def render(farm: Farm, options: ConfigOptions) -> str:
     if "outlook_anywhere" in options:
         document["outlook_anywhere"] = dict(options["outlook_anywhere"])
     document["limits"] = {"outlook_anywhere_wait_s": max(10.0, farm.spec.oa_lag_s * 5), **options.get("limits", {})}
+    if "service" in options:
+        document["service"] = dict(options["service"])
     if options.get("balancers"):
         document["balancers"] = [dict(balancer) for balancer in options.get("balancers", ())]
     return tomlkit.dumps(document)

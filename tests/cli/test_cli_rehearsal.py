@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from lbsync.cli.backstop import Backstop
 from lbsync.cli.command import Session
@@ -77,6 +79,49 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, require: Callable[[str],
     assert report.is_file()
     assert "Traceback" not in told
     assert "\x1b" not in told
+
+
+def test_the_demo_opens_a_dashboard(tmp_path: Path, lbsync: Lbsync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout, then a rotation that waits; approved from here it is carried out; Ctrl-C ends all of it and leaves no key."""
+    process = spawn(tmp_path, "lab", "demo", "--serve", "--balancer", "bigip", "--servers", "1", "--faults", "0")
+    try:
+        stream = process.stdout
+        assert stream is not None
+        told = ""
+        while "Serving at " not in told:
+            line = stream.readline()
+            assert line, told
+            told += line
+        url, _, token = line.removeprefix("Serving at ").strip().partition("; the token to log in with lies in ")
+        monkeypatch.setenv("LBSYNC_SERVER", url)
+        monkeypatch.setenv("LBSYNC_TOKEN_FILE", token)
+        proposal = until_it_waits(url, Path(token).read_text(encoding="ascii").strip())
+        approved = lbsync("remote", "approve", proposal, "--yes")
+        assert approved.code == ExitCode.OK, approved.err
+        run = lbsync("remote", "runs", "--json").document[0]
+        assert run["phase"] == "applied"
+        assert run["actor"].startswith("approved by token, asked by schedule via lbsync serve (")
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=120)[0]
+        assert process.returncode == ExitCode.OK, rest
+        assert "Traceback" not in told + rest
+        assert not [
+            path for path in (tmp_path / "lab-demo").rglob("*") if path.suffix == ".pfx" or "password" in path.name
+        ]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until_it_waits(url: str, token: str) -> str:
+    """The proposal, once there is one: its id, read from the service's events."""
+    headers = {"Authorization": f"Bearer {token}"}
+    with requests.get(f"{url}/api/v1/events", headers=headers, stream=True, timeout=120) as events:
+        for _ in events.iter_lines():
+            state = requests.get(f"{url}/api/v1/namespaces/config", headers=headers, timeout=60).json()
+            if state["proposals"] and state["job"] is None:
+                return str(state["proposals"][0]["id"])
+    raise AssertionError("the events ended")
 
 
 def test_a_lab_stays_up_until_it_is_taken_down(tmp_path: Path, require: Callable[[str], None]) -> None:
