@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import advice, facts, rollout, rotation, serve, startup
+from bench import advice, facts, rollout, rotation, serve, serving, startup
 
 
 def main() -> None:
@@ -47,6 +47,7 @@ def main() -> None:
         startup.report(quick=arguments.quick)
     if arguments.only in {None, "serve"}:
         serve.report(quick=arguments.quick)
+        serving.report(quick=arguments.quick)
 
 
 if __name__ == "__main__":

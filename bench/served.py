@@ -1,7 +1,6 @@
-"""A service that looks after many farms, none of which is there: served.py page|viewers, and how many namespaces, how many times.
+"""A service that looks after many farms, none of which is there: served.py NAMESPACES.
 
-Its looks never end, so that nothing but the service itself costs anything. ``page`` asks the application for its overview in
-this process and says how long each took; ``viewers`` listens, says where, and goes on until stdin ends.
+Its looks never end, so that nothing but the service itself costs anything. It listens, says where, and goes on until stdin ends.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ import asyncio
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import uvicorn
 
 from bench.child import say, stopping
 from lbsync.config import ServiceSection
 from lbsync.model import Mode
 from lbsync.service.children import Child, Ended
-from lbsync.service.front import Front, front, server
+from lbsync.service.front import Front, front
 from lbsync.service.hub import ServiceHub
 from lbsync.service.keeping import Store
 from lbsync.service.namespaces import Namespace
@@ -35,10 +34,9 @@ from lbsync.service.values import (
     NamespaceState,
     ServerState,
 )
+from lbsync.service.web.app import make_app
+from lbsync.service.web.wire import server_config
 from lbsync.services import Service
-
-if TYPE_CHECKING:
-    import uvicorn
 
 LISTENERS = 10
 """Of each namespace."""
@@ -113,46 +111,11 @@ def service(folder: Path, namespaces: int) -> tuple[ServiceHub, Front]:
     return ServiceHub(found, section, folder / "serve", _start), front(section, folder, folder)
 
 
-async def page(folder: Path, namespaces: int, times: int) -> dict[str, Any]:
-    """The overview, asked for so many times: its status, its size, and the seconds that each answer took."""
-    hub, way_in = service(folder, namespaces)
-    hub.start()
-    config = server(hub, way_in)
-    took = [await _asked(config, way_in) for _ in range(times)]
-    await hub.close()
-    return {"status": took[-1][0], "bytes": took[-1][1], "took_s": [seconds for _, _, seconds in took]}
-
-
-async def _asked(config: uvicorn.Config, way_in: Front) -> tuple[int, int, float]:
-    token = way_in.access.token.get_secret_value() if way_in.access.token else ""
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/",
-        "raw_path": b"/", "query_string": b"", "root_path": "", "client": ("127.0.0.1", 50000), "server": ("127.0.0.1", 8440),
-        "headers": [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token}".encode()), (b"accept", b"text/html")],
-    }  # fmt: skip
-    status, size = 0, 0
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        nonlocal status, size
-        status = message.get("status", status)
-        size += len(message.get("body", b""))
-
-    application: Any = config.app
-    began = time.perf_counter()
-    await application(scope, receive, send)
-    return status, size, time.perf_counter() - began
-
-
 async def viewers(folder: Path, namespaces: int) -> None:
     """On a socket until stdin ends."""
-    import uvicorn
-
     hub, way_in = service(folder, namespaces)
     hub.start()
-    http = uvicorn.Server(server(hub, way_in))
+    http = uvicorn.Server(server_config(make_app(hub, way_in.access), way_in.access))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         serving = asyncio.create_task(http.serve(sockets=[listening]))
         say({"port": listening.getsockname()[1], "token": str(folder / "serve.token")})
@@ -163,13 +126,10 @@ async def viewers(folder: Path, namespaces: int) -> None:
 
 
 def main() -> None:
-    """As the arguments say."""
+    """As many namespaces as the argument says."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if sys.argv[1] == "page":
-            say(asyncio.run(page(folder, int(sys.argv[2]), int(sys.argv[3]))))
-        else:
-            asyncio.run(viewers(folder, int(sys.argv[2])))
+        asyncio.run(viewers(folder, int(sys.argv[1])))
 
 
 if __name__ == "__main__":
