@@ -22,20 +22,39 @@ from lbsync.service.hub import ServiceHub
 from lbsync.service.supervisor import Supervisor
 
 _LOG = logging.getLogger("lbsync.service")
+_TICKS_PER_S = 10
+"""As uvicorn counts: at each tenth it sets the time that its answers carry."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's own, whose signals are somebody else's business, and which says when it answers."""
+    """uvicorn's own, whose signals are somebody else's business, and which says when it answers.
+
+    It wakes once a second, for the clock in its answers, where uvicorn's wakes ten times: most of what a service costs at rest.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answers = asyncio.Event()
+        self._leaving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
         self.answers.set()
+
+    async def main_loop(self) -> None:
+        """Until it leaves."""
+        tick = 0
+        while not await self.on_tick(tick):
+            tick += _TICKS_PER_S
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), 1.0)
+
+    def leave(self) -> None:
+        """Answer what is asked, and end."""
+        self.should_exit = True
+        self._leaving.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -80,7 +99,7 @@ async def serve(
         supervisor.tell("STOPPING=1", "STATUS=waiting for what is under way to stop between two steps")
         watching.cancel()
         stopping.cancel()
-        server.should_exit = True
+        server.leave()
         for job in await hub.close():
             _LOG.warning("%s: %s goes on by itself; lbsync runs shows it", job.namespace, job.kind)
         await serving
