@@ -87,8 +87,8 @@ def test_the_demo_opens_a_dashboard(tmp_path: Path, lbsync: Lbsync, monkeypatch:
     try:
         stream = process.stdout
         assert stream is not None
-        told = ""
-        while "Serving at " not in told:
+        told = line = ""
+        while not line.startswith("Serving at "):
             line = stream.readline()
             assert line, told
             told += line
