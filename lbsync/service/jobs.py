@@ -70,7 +70,7 @@ class Job:
             asked_by=self.who.name,
             asked_at=self.asked_at,
             began=self.began,
-            ended=self.ended,
+            ended=self.ended if self.over.is_set() else None,
             exit_code=self.result.code if self.result else None,
             error=self.error,
             lines=tuple(self.lines),
