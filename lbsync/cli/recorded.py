@@ -101,7 +101,10 @@ def _wanted(recording: Recording, config: Path) -> Desired:
     own = desired(open_config(config).config, Leaf(recording.desired.leaf))
     changed = {name: getattr(own, name) for name in ("modes", "limits", "trusted_leg", "allow_self_signed")}
     wish = own.outlook_anywhere.model_copy(update={"external_hostname": None, "internal_hostname": None})
-    return recording.desired.model_copy(update={**changed, "outlook_anywhere": wish})
+    policy = own.policy
+    if recording.pseudonyms:  # networks and older servers are those of other names: as recorded
+        policy = recording.desired.policy.model_copy(update={"encrypt_inside": own.policy.encrypt_inside})
+    return recording.desired.model_copy(update={**changed, "outlook_anywhere": wish, "policy": policy})
 
 
 def alone(given: Mapping[str, bool]) -> None:

@@ -20,6 +20,7 @@ from lbsync.facts import (
 )
 from lbsync.recording.document import Recording, certificates
 from lbsync.recording.pseudonyms import Pseudonyms
+from lbsync.recording.wishes import IN_WORDS, hidden_wish, wish_hosts, wish_others
 from lbsync.recording.words import Words
 from lbsync.services import BACK_END_SITE, FRONT_END_SITE, SERVICES
 from lbsync.target import Capabilities
@@ -59,9 +60,8 @@ def disguise(recording: Recording) -> tuple[Recording, Pseudonyms]:
 
 
 def _hosts(recording: Recording) -> Iterator[str]:
-    desired, facts = recording.desired, recording.facts
-    yield from (*desired.hosts, *desired.tls_names.values())
-    yield from _said(desired.outlook_anywhere.external_hostname, desired.outlook_anywhere.internal_hostname)
+    facts = recording.facts
+    yield from wish_hosts(recording.desired)
     for info in certificates(recording):
         yield from info.names
     for server in facts.servers:
@@ -74,7 +74,7 @@ def _hosts(recording: Recording) -> Iterator[str]:
 
 def _others(recording: Recording) -> Iterator[str]:
     """Whatever else a pseudonym might be by accident."""
-    yield recording.desired.farm
+    yield from wish_others(recording.desired)
     for info in certificates(recording):
         yield from (info.fingerprint, info.thumbprint, info.serial, *info.addresses)
     for server in recording.facts.servers:
@@ -102,20 +102,7 @@ class _Disguise:
         )
 
     def desired(self, desired: Desired) -> Desired:
-        names, wish = self._names, desired.outlook_anywhere
-        changed = {
-            "external_hostname": self._host(wish.external_hostname),
-            "internal_hostname": self._host(wish.internal_hostname),
-        }
-        return desired.model_copy(
-            update={
-                "farm": names.word("FARM", desired.farm),
-                "hosts": tuple(names.host(host) for host in desired.hosts),
-                "tls_names": {names.server(server): names.host(host) for server, host in desired.tls_names.items()},
-                "leaf": self._info(desired.leaf) if desired.leaf is not None else None,
-                "outlook_anywhere": wish.model_copy(update=changed),
-            }
-        )
+        return hidden_wish(desired, self._names, certificate=self._info, location=self._location)
 
     def able(self, able: Capabilities) -> Capabilities:
         address = able.mrsproxy_address
@@ -146,7 +133,7 @@ class _Disguise:
     def _vdir(self, vdir: VdirFacts) -> VdirFacts:
         return vdir.model_copy(
             update={
-                "location": "/".join(self._place(part) for part in vdir.location.split("/")),
+                "location": self._location(vdir.location),
                 "providers": tuple(
                     one if one.lower() in _PROVIDERS else self._names.word("provider", one) for one in vdir.providers
                 ),
@@ -154,6 +141,9 @@ class _Disguise:
                 "rewrite_rules": tuple(self._names.word("rule", rule) for rule in vdir.rewrite_rules),
             }
         )
+
+    def _location(self, location: str) -> str:
+        return "/".join(self._place(part) for part in location.split("/"))
 
     def _place(self, part: str) -> str:
         return part if part.lower() in _PLACES else self._names.word("folder", part)
@@ -273,8 +263,7 @@ def _facts_told(words: Words, facts: FactSet) -> FactSet:
 
 
 def _desired_told(words: Words, desired: Desired) -> Desired:
-    problems = {"leaf_problem": words.told(desired.leaf_problem), "chain_problem": words.told(desired.chain_problem)}
-    return desired.model_copy(update=problems)
+    return desired.model_copy(update={name: words.told(getattr(desired, name)) for name in IN_WORDS})
 
 
 def _able_told(words: Words, able: Capabilities) -> Capabilities:

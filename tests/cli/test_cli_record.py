@@ -93,9 +93,12 @@ def test_a_recorded_farm_is_rehearsed_on(lbsync: Lbsync, tmp_path: Path) -> None
     assert lbsync("advise", "--from", plain, "--if", "ep=off").code == 2
 
     mine = tmp_path / "mine.toml"
-    mine.write_text(lab.config.read_text().replace('default = "offload"', 'default = "bridge"'))
+    wishes = lab.config.read_text().replace('default = "offload"', 'default = "bridge"')
+    mine.write_text(f"{wishes}\n[policy]\nencrypt_inside = true\n")
     other = lbsync("advise", "--from", hidden, "--config", mine, "--json")
     assert {one["wanted"] for one in other.document["services"]} == {"bridge"}
+    assert "encrypt-inside" in json.dumps(other.document)
+    assert "encrypt-inside" not in json.dumps(veiled.document)
 
     spec = rebuilt(hidden, None, None, None)
     like = replace(spec.spec, faults=0.0, oa_lag_s=0.1, gap_s=0.1, seed=7)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -17,6 +18,7 @@ from lbsync.model import Mode
 from lbsync.recording import Recording, disguise, leaks, read, render, taken
 from lbsync.recording.disguise import coarse
 from lbsync.recording.pseudonyms import Pseudonyms
+from lbsync.recording.wishes import AS_IT_IS, IN_WORDS
 from lbsync.recording.words import Words
 from lbsync.target import Capabilities
 from lbsync.testing.farm_facts import (
@@ -106,6 +108,16 @@ def real_farm() -> Recording:
         tls_names={"EX01": "mail.contoso.com", "EX02": "a.fabrikam.co.uk", "ZRH-MX3": "mail.contoso.com"},
         leaf_problem="",
         farm="contoso",
+        trusted_leg=False,
+        outlook_anywhere={"external_hostname": "oa.contoso.com"},
+        addresses={"EX01": "10.20.30.41", "EX02": "ex02.corp.contoso.com", "ZRH-MX3": "10.99.0.3"},
+        policy={"trusted_networks": ("10.20.0.0/16", "2001:db9::/32"), "legacy_hosts": ("legacy.contoso.com",)},
+        groups={"EX01": "fabrikam canary", "EX02": ""},
+        only=("EX01",),
+        remembered={
+            "flags": {"EX02": {"default web site/owa/contoso": "Ssl"}},
+            "outlook_anywhere": {"ZRH-MX3": {"ssl_offloading": False}},
+        },
     )
     full = facts.model_copy(update={"servers": (ex01, ex02, ex03), "farm": farm})
     return taken(wish, full, ABLE, NOW, version="1.0")
@@ -162,6 +174,22 @@ def test_pseudonyms_hide_every_name_and_change_no_verdict(made: Callable[[], Rec
     assert verdicts(read(text, "case.json")) == verdicts(recording)
     assert hidden.pseudonyms
     assert disguise(hidden)[0].facts.servers[0].version == recording.facts.servers[0].version
+
+
+def test_every_field_of_a_wish_is_hidden_or_holds_no_name() -> None:
+    """A field that is added to a wish is thought of here too; which servers are in trusted networks stays."""
+    recording = real_farm()
+    wish = disguise(recording)[0].desired
+    kept = {name for name in type(wish).model_fields if getattr(wish, name) == getattr(recording.desired, name)}
+    assert kept == AS_IT_IS | IN_WORDS
+    networks = [ip_network(network) for network in wish.policy.trusted_networks]
+    assert [str(network.num_addresses) for network in networks] == ["1"]
+    assert ip_address(wish.addresses["SRV1"]) in networks[0]
+    assert ip_address(wish.addresses["SRV3"]) not in networks[0]
+    outside = recording.desired.model_copy(update={"addresses": {"EX01": "10.99.0.1"}})
+    alone = disguise(recording.model_copy(update={"desired": outside}))[0].desired
+    assert len(alone.policy.trusted_networks) == 1
+    assert ip_address(alone.addresses["SRV1"]) not in ip_network(alone.policy.trusted_networks[0])
 
 
 def test_equal_things_stay_equal() -> None:
