@@ -85,9 +85,9 @@ def _policy(desired: Desired, names: Pseudonyms) -> Policy:
 
 def _networks(addresses: Iterable[str]) -> Iterator[str]:
     """These addresses and no other ones, in as few networks as can be."""
-    parsed = [ipaddress.ip_address(address) for address in addresses]
-    yield from map(str, ipaddress.collapse_addresses([a for a in parsed if isinstance(a, ipaddress.IPv4Address)]))
-    yield from map(str, ipaddress.collapse_addresses([a for a in parsed if isinstance(a, ipaddress.IPv6Address)]))
+    parsed = [ipaddress.ip_network(address) for address in addresses]
+    yield from map(str, ipaddress.collapse_addresses([a for a in parsed if isinstance(a, ipaddress.IPv4Network)]))
+    yield from map(str, ipaddress.collapse_addresses([a for a in parsed if isinstance(a, ipaddress.IPv6Network)]))
 
 
 def _remembered(known: Remembered, names: Pseudonyms, location: Callable[[str], str]) -> Remembered:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 
 from lbsync.desired import Limits
 from lbsync.recording.pseudonyms import Pseudonyms
@@ -34,8 +35,9 @@ _SETTING = re.compile(r"balancers\.settings\.[a-z_]+")
 _VERSION = re.compile(r"[\d.]+[\w.+~-]*", re.ASCII)
 
 _PATTERNS = {
-    "account": r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*|(?<![\w:\\])[\w.-]+\\[\w.$-]+(?:\\[\w.$-]+)*",
-    "path": r"(?:\b[A-Za-z]:|\\)\\[^\s\"';,]+|(?<![\w/:.>])/(?!/)[\w.~/-]*[\w~]",
+    "name": r"\b(?:CN|OU|O|L|ST|DC|E)=(?:\\.|\"[^\"]*\"|[^,+\\\";)\n])+",
+    "account": r"(?<=//)[^\s/@]+@[\w-]+(?:\.[\w-]+)*|[\w.+-]+@[\w-]+(?:\.[\w-]+)*|(?<![\w:\\])[\w.-]+\\[\w.$-]+(?:\\[\w.$-]+)*",
+    "path": r"(?:\b[A-Za-z]:|\\)\\[^\s\"';,]+|(?:(?<![\w/.>])|(?<=file://))/(?!/)[\w.~/-]*[\w~]",
     "id": r"\bS-1-[\d-]+\d|\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b",
     "hex": r"\b(?:[0-9A-Fa-f]{2}:){15,}[0-9A-Fa-f]{2}\b|\b[0-9A-Fa-f]{32,}\b",
     "address": r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)|(?<![\w:])[0-9A-Fa-f]*(?::[0-9A-Fa-f]*){2,}[\d.]*",
@@ -68,15 +70,14 @@ class Words:
             return text
         if text.lower() in names.table:
             return names.table[text.lower()]
-        match found.lastgroup:
-            case "hex":
-                return names.hexadecimal(text.replace(":", ""))
-            case "address":
-                return names.address(text) if _is_address(text) else text
-            case "host":
-                return names.host(text)
-            case kind:
-                return names.word(str(kind), text)
+        kind = str(found.lastgroup)
+        told: dict[str, Callable[[str], str]] = {
+            "name": names.distinguished,
+            "hex": lambda one: names.hexadecimal(one.replace(":", "")),
+            "address": lambda one: names.address(one) if _is_address(one) else one,
+            "host": names.host,
+        }
+        return told[kind](text) if kind in told else names.word(kind, text)
 
 
 def _known(original: str, *, inside: bool) -> str:

@@ -73,6 +73,8 @@ def real_farm() -> Recording:
                     "from 10.9.8.7 or fe80::99 at 12:30:45; ex01.other.local, webmail.contoso.com, "
                     "/etc/contoso/lb.cfg, S-1-5-21-11-22-33-500, 6f00aa11bb22cc33dd44, contosoadmin; farm.exchange; "
                     "balancers.settings.ntlm; Default Web Site/owa/Contoso; 8.8.8.8:443; "
+                    "lb1:/srv/jsmith.pem; file:///home/jsmith/x; https://jsmith:pw@owa.contoso.com:8443/; "
+                    "CN=Jane Smith,O=Zweig GmbH; "
                     "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD"
                 ),
             ),
@@ -153,7 +155,8 @@ def test_a_recording_comes_back_as_it_was(made: Callable[[], Recording]) -> None
 
 ORIGINAL = re.compile(
     r"contoso|fabrikam|EX0\d|ZRH|mx3|edge-lb|dmz-lb|svc-lbsync|10\.\d+\.|8\.8\.8\.8|fe80|ABCDEF01|FEDCBA98|6F00AA|AA:BB|"
-    r"Zürich|S-1-5|intranet|webmail|other\.local|C:\\|/etc|/Common|jump|DC7|a\.cfg",
+    r"Zürich|S-1-5|intranet|webmail|other\.local|C:\\|/etc|/Common|jump|DC7|a\.cfg|"
+    r"jsmith|Jane|Zweig",
     re.IGNORECASE,
 )
 
