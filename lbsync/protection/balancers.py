@@ -37,6 +37,12 @@ def bridging(facts: FactSet) -> Demand:
         for one in facts.balancers
         if (services := [name.value for name in SERVICES if one.modes.get(name) is Mode.OFFLOAD])
     ]
+    found += [
+        f"{one.balancer} does not say how it sends {', '.join(services)}"
+        for one in facts.balancers
+        if one.published
+        and (services := [name.value for name, spec in SERVICES.items() if spec.offloadable and name not in one.modes])
+    ]
     found += [f"nothing of lbsync's runs on {one.balancer} yet" for one in facts.balancers if not one.published]
     if not found:
         return demand

@@ -5,13 +5,14 @@ Rule of this file: each demand is judged on every configured server, and names t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 
 from lbsync.desired import Desired, FactSet
 from lbsync.facts import OutlookAnywhereFacts, ServerFacts
 from lbsync.protection.demand import LEARN, SCRIPT, Demand
-from lbsync.services import FLAG_SERVICES
+from lbsync.services import FLAG_SERVICES, FRONT_END_SITE, HTTPS_PORT
+from lbsync_certs import CertificateInfo
 
 _FIRST_BUILDS = MappingProxyType(
     {(15, 0): ((1497, 38),), (15, 1): ((2375, 30), (2507, 11)), (15, 2): ((986, 28), (1118, 11))}
@@ -55,6 +56,15 @@ def builds(facts: FactSet) -> Demand:
         if (build := told[one.server]) is not None and not knows_extended_protection(build)
     ]
     unknown = [name for name, build in told.items() if build is None]
+    at_work = [one.server for one in facts.servers if one.setup_running or one.setup_incomplete]
+    if at_work:
+        return demand.model_copy(
+            update={
+                "state": "not known",
+                "reason": _told("set-up is running or was left half done", at_work),
+                "remedy": "Let set-up finish (run it again where it failed), then look again.",
+            }
+        )
     if old:
         remedy = (
             "Install a current cumulative update and security update (August 2022 or later; 2013: CU23, 2016: CU22 on, 2019: "
@@ -98,14 +108,42 @@ def certificate(desired: Desired, facts: FactSet) -> Demand:
         )
     other = [*holding_another(desired, facts)]
     other += [one.balancer for one in facts.balancers if one.leaf != leaf.fingerprint]
+    beside = [*_bound_beside(desired, facts, leaf)]
+    reasons = (_told("another one, or none", other), _told("another one at a further binding of 443", beside))
+    remedies = (
+        f"lbsync puts {leaf.thumbprint} there." if other else "",
+        f"Bind {leaf.thumbprint} there too, or remove the binding: in IIS Manager, Bindings of {FRONT_END_SITE}."
+        if beside
+        else "",
+    )
     return Demand(
         id="certificate",
         question=question,
-        state="not met" if other else "met",
-        lbsync_can=True,
-        reason=_told("another one, or none", other),
-        remedy=f"lbsync puts {leaf.thumbprint} there." if other else "",
+        state="not met" if other or beside else "met",
+        lbsync_can=not beside,
+        reason=" ".join(filter(None, reasons)),
+        remedy=" ".join(filter(None, remedies)),
     )
+
+
+def _bound_beside(desired: Desired, facts: FactSet, leaf: CertificateInfo) -> Iterator[str]:
+    """Bindings beside the one for all addresses that clients, balancers or Exchange itself may meet with another certificate.
+
+    One for an address of its own, 127.0.0.1 say, comes before the one for all; one for a host that nobody asks for is left out.
+    """
+    names = {"", *(name.lower() for name in (*desired.hosts, *desired.tls_names.values()))}
+    for server in facts.servers:
+        held = server.front_end_leaf
+        for one in server.bindings:
+            if (one.site, one.protocol, one.port) != (
+                FRONT_END_SITE,
+                "https",
+                HTTPS_PORT,
+            ) or one.host.lower() not in names:
+                continue
+            # Where the main one is another certificate's, that is told, and enabling the right one takes these along.
+            if held is not None and held.info == leaf and one.thumbprint != leaf.thumbprint:
+                yield f"{server.server} ({one.host or one.address})"
 
 
 def holding_another(desired: Desired, facts: FactSet) -> tuple[str, ...]:
@@ -159,7 +197,7 @@ def require_ssl(facts: FactSet) -> Demand:
             ]
         )
     ]
-    return Demand(
+    demand = Demand(
         id="require-ssl",
         question="every virtual directory requires SSL",
         state="not met" if off else "met",
@@ -167,6 +205,16 @@ def require_ssl(facts: FactSet) -> Demand:
         reason=_told("off", off),
         remedy="lbsync turns it on while the server is drained." if off else "",
     )
+    bare = [one.server for one in facts.servers if not any(one.vdir(service) for service in FLAG_SERVICES)]
+    if bare:
+        unknown = {
+            "state": "not known",
+            "lbsync_can": False,
+            "reason": " ".join(filter(None, (_told("no virtual directory was seen", bare), demand.reason))),
+            "remedy": "Look at lbsync check, and at these servers' IIS.",
+        }
+        return demand.model_copy(update=unknown)
+    return demand
 
 
 def _sound(seen: OutlookAnywhereFacts) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from lbsync.desired import Desired, FactSet
-from lbsync.facts import FarmFacts, OAuthFacts, TokenChecking
+from lbsync.facts import BindingFacts, FarmFacts, OAuthFacts, TokenChecking
 from lbsync.model import Mode
 from lbsync.protection import Demand, demands, ready, wish
 from lbsync.protection.afterwards import already_on, commands
 from lbsync.protection.servers import holding_another, knows_extended_protection
-from lbsync.services import Service
+from lbsync.services import FRONT_END_SITE, Service
 from lbsync.target import Capabilities
 from lbsync.testing.farm_facts import (
+    HOSTS,
     NOW,
     all_modes,
     balancer_facts,
@@ -69,6 +70,22 @@ def test_a_sound_farm_is_ready() -> None:
         assert one.state == "met" or (one.seen_by == "you" and not one.decides and one.remedy and one.reason)
 
 
+def bound_beside(address: str, host: str = "") -> FactSet:
+    """EX02 has one binding of 443 more, with another certificate."""
+    more = BindingFacts(
+        site=FRONT_END_SITE, protocol="https", address=address, port=443, host=host, thumbprint=leaf_info(2).thumbprint
+    )
+    return with_server(bindings=(*sound().servers[1].bindings[:2], more))
+
+
+def test_a_binding_for_a_host_that_nobody_asks_for_is_no_matter() -> None:
+    """Another site's name; where the main binding is another certificate's, that alone is told, and lbsync mends both."""
+    assert judged(bound_beside("*", "intranet.contoso.test"))["certificate"].state == "met"
+    assert not judged(bound_beside("127.0.0.1"))["certificate"].lbsync_can
+    other = judged(bound_beside("127.0.0.1"), wanted=desired(leaf=leaf_info(3)))["certificate"]
+    assert (other.lbsync_can, other.reason) == (True, "another one, or none: EX01, EX02, lb1.")
+
+
 OFFLOADS = balancer_facts(modes=BRIDGED | {Service.OWA: Mode.OFFLOAD, Service.EWS: Mode.OFFLOAD})
 ON = outlook_anywhere_facts("EX01", offloading=True)
 OFF = outlook_anywhere_facts("EX01")
@@ -95,6 +112,25 @@ EX02 = outlook_anywhere_facts("EX02")
             "EX02 (owa, ecp, oab)",
             "drained",
         ),
+        (
+            behind(balancer_facts(modes={Service.OWA: Mode.BRIDGE})),
+            "bridging",
+            "not met",
+            "does not say how it sends ecp",
+            "",
+        ),
+        (
+            bound_beside("127.0.0.1"),
+            "certificate",
+            "not met",
+            "further binding of 443: EX02 (127.0.0.1).",
+            "Bindings of",
+        ),
+        (bound_beside("10.0.0.5"), "certificate", "not met", "further binding of 443: EX02 (10.0.0.5).", "Bindings of"),
+        (bound_beside("*", HOSTS[0].upper()), "certificate", "not met", f"EX02 ({HOSTS[0].upper()}).", "Bindings of"),
+        (with_server(vdirs=()), "require-ssl", "not known", "no virtual directory was seen: EX02.", "lbsync check"),
+        (with_server(setup_running=True), "builds", "not known", "set-up is running", "Let set-up finish"),
+        (with_server(setup_incomplete=True), "builds", "not known", "half done: EX02.", "Let set-up finish"),
         (with_server(build="15.2.986.27"), "builds", "not met", "EX02 (15.2.986.27)", "August 2022"),
         (with_server(build=""), "builds", "not known", "EX02", "ExSetup.exe"),
         (with_server(build="15.2.986.x"), "builds", "not known", "EX02", "ExSetup.exe"),
