@@ -19,9 +19,9 @@ from lbsync.run import Direction, Entry, Performed, RunStarted
 from lbsync.services import NO_SSL, Service
 
 _SET_FLAGS = "set-require-ssl"
-_SET_OUTLOOK_ANYWHERE = "set-outlook-anywhere"
+SET_OUTLOOK_ANYWHERE = "set-outlook-anywhere"
 _POOL_UP = "pool-up"
-_OFFLOADING = "ssl_offloading"
+OFFLOADING = "ssl_offloading"
 
 _FLAGS = TypeAdapter(dict[str, str | None])
 _SETTINGS = TypeAdapter(dict[str, dict[str, JsonValue]])
@@ -40,7 +40,7 @@ class _Memory:
         """One effect: what it did, what takes it back, and where it moved Outlook Anywhere, if it did."""
         if done.verb == _SET_FLAGS:
             self._flags(done.target, _flags_of(done), _flags_of(reverse))
-        elif done.verb == _SET_OUTLOOK_ANYWHERE:
+        elif done.verb == SET_OUTLOOK_ANYWHERE:
             self._outlook_anywhere(_settings_of(done), _settings_of(reverse))
         elif moved is Mode.OFFLOAD:
             self.offloading.add(done.target)
@@ -61,9 +61,9 @@ class _Memory:
     ) -> None:
         for server, fields in now.items():
             was = before.get(server, {})
-            if fields.get(_OFFLOADING) is False:
+            if fields.get(OFFLOADING) is False:
                 self.outlook_anywhere.pop(server, None)
-            elif fields.get(_OFFLOADING) is True and was.get(_OFFLOADING) is False:
+            elif fields.get(OFFLOADING) is True and was.get(OFFLOADING) is False:
                 self.outlook_anywhere[server] = {
                     name: value for name, value in was.items() if isinstance(value, bool) and name in fields
                 }

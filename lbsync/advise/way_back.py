@@ -7,18 +7,28 @@ from __future__ import annotations
 
 from lbsync.advise.case import protected
 from lbsync.desired import FactSet
-from lbsync.model import Mode, Plan
+from lbsync.model import Action, Mode, Plan
+from lbsync.remembered import OFFLOADING, SET_OUTLOOK_ANYWHERE
 from lbsync.services import Service
 
 
 def offloaded_again(plan: Plan) -> tuple[Service, ...]:
     """The services that this plan bridged, so that its way back sends them to plain HTTP.
 
-    Each provider has its own words for it; that the gate before waits for the pools of the mode is said by ``phases``.
+    Each provider has its own words for it; that the gate before waits for the pools of the mode is said by ``phases``. Outlook
+    Anywhere is one of them also where a plan, for some servers say, took its SSLOffloading off and moved nothing.
     """
     checks = [check for step in plan.steps if step.do is None for check in step.until if check.verb == "pool-up"]
     bridged = [check.args.get("service") for check in checks if check.args.get("mode") == Mode.BRIDGE.value]
+    if any(_sets_offloading(step.undo) for step in plan.steps):
+        bridged.append(Service.OUTLOOK_ANYWHERE.value)
     return tuple(service for service in Service if service.value in bridged)
+
+
+def _sets_offloading(undo: Action | None) -> bool:
+    settings = undo.args.get("settings") if undo is not None and undo.verb == SET_OUTLOOK_ANYWHERE else None
+    fields = settings.values() if isinstance(settings, dict) else ()
+    return any(isinstance(one, dict) and one.get(OFFLOADING) is True for one in fields)
 
 
 def forbidden(services: tuple[Service, ...], facts: FactSet) -> tuple[str, ...]:

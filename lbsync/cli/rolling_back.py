@@ -44,7 +44,7 @@ def rollback(  # noqa: PLR0917  # typer calls it by keyword
                 screen.end(ExitCode.OK)
             _refuse_pruned(screen, ledger, run_id)
             if not force:
-                _refuse_forbidden(house, ledger, run_id)
+                _refuse_forbidden(screen, house, ledger, run_id)
             screen.note(f"Taking back run {run_id}.")
             story = Story()
             with (
@@ -80,7 +80,7 @@ def _refuse_pruned(screen: Session, ledger: Ledger, run_id: str) -> None:
         )
 
 
-def _refuse_forbidden(house: House, ledger: Ledger, run_id: str) -> None:
+def _refuse_forbidden(screen: Session, house: House, ledger: Ledger, run_id: str) -> None:
     """Raises UnsafeChange where an applied run would be taken back to offloading, and what came since forbids that."""
     from lbsync.advise.way_back import forbidden, offloaded_again
     from lbsync.desired import FactSet
@@ -92,6 +92,8 @@ def _refuse_forbidden(house: House, ledger: Ledger, run_id: str) -> None:
     if not services:
         return
     seen = house.see()
+    for error in seen.errors:
+        screen.warn(f"{error.where}: {error.message}; whether what is in force there forbids offloading is not known")
     reasons = forbidden(services, FactSet(servers=seen.servers, farm=seen.farm, balancers=seen.balancers))
     if reasons:
         raise UnsafeChange(

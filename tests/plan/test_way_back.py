@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from lbsync.advise.way_back import forbidden, offloaded_again
+from lbsync.changes import SetOutlookAnywhere
 from lbsync.desired import FactSet
+from lbsync.exchange.farm import FarmTarget
+from lbsync.exchange.session import SessionPool
+from lbsync.exchange.tier import ExchangeTier
 from lbsync.facts import FarmFacts, OAuthFacts, TokenChecking
 from lbsync.model import Mode, Plan
 from lbsync.plan import build
 from lbsync.services import SERVICES, Service
 from lbsync.target import Capabilities
-from lbsync.testing.farm_facts import NOW, Lowering, all_modes, balancer_facts, desired, fact_set, server_facts
+from lbsync.testing.farm_facts import (
+    NOW,
+    Lowering,
+    all_modes,
+    balancer_facts,
+    desired,
+    fact_set,
+    outlook_anywhere_facts,
+    server_facts,
+)
 
 OFFLOADABLE = tuple(service for service in Service if SERVICES[service].offloadable)
 
@@ -47,6 +62,22 @@ def test_what_a_way_back_offloads_is_what_the_plan_bridged(
 ) -> None:
     """And nothing else: a plan that offloads goes back to bridging."""
     assert offloaded_again(made(wanted, live)) == services
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "services"),
+    [
+        (True, False, (Service.OUTLOOK_ANYWHERE,)),
+        (False, True, ()),
+        (True, True, ()),
+    ],
+)
+def test_outlook_anywhere_set_by_itself_counts(before: bool, after: bool, services: tuple[Service, ...]) -> None:
+    """As in a plan for some servers, whose services the balancers bridged with an earlier one."""
+    was, then = (outlook_anywhere_facts("EX01", offloading=on) for on in (before, after))
+    target = FarmTarget({"EX01": cast("SessionPool", None)}, through="EX01", tier=ExchangeTier(mode="delegated"))
+    steps = target.lower(SetOutlookAnywhere(before=(was,), after=(then,)), FarmFacts())
+    assert offloaded_again(Plan(farm="contoso", basis="b", steps=steps)) == services
 
 
 @pytest.mark.parametrize(
