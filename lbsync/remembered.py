@@ -18,7 +18,7 @@ from lbsync.model import Action, Mode, Plan, Step, StepId
 from lbsync.run import Direction, Entry, Performed, RunStarted
 from lbsync.services import NO_SSL, Service
 
-_SET_FLAGS = "set-require-ssl"
+SET_FLAGS = "set-require-ssl"
 SET_OUTLOOK_ANYWHERE = "set-outlook-anywhere"
 _POOL_UP = "pool-up"
 OFFLOADING = "ssl_offloading"
@@ -38,10 +38,10 @@ class _Memory:
 
     def take(self, done: Action, reverse: Action | None, moved: Mode | None) -> None:
         """One effect: what it did, what takes it back, and where it moved Outlook Anywhere, if it did."""
-        if done.verb == _SET_FLAGS:
-            self._flags(done.target, _flags_of(done), _flags_of(reverse))
+        if done.verb == SET_FLAGS:
+            self._flags(done.target, flags_of(done), flags_of(reverse))
         elif done.verb == SET_OUTLOOK_ANYWHERE:
-            self._outlook_anywhere(_settings_of(done), _settings_of(reverse))
+            self._outlook_anywhere(settings_of(done), settings_of(reverse))
         elif moved is Mode.OFFLOAD:
             self.offloading.add(done.target)
         elif moved is Mode.BRIDGE:
@@ -53,7 +53,7 @@ class _Memory:
             place = location.lower()
             if own != NO_SSL:
                 known.pop(place, None)
-            elif location in before and _requires_ssl(before[location]):
+            elif location in before and requires_ssl(before[location]):
                 known[place] = before[location]
 
     def _outlook_anywhere(
@@ -111,18 +111,23 @@ def _moves(step: Step, plan: Plan) -> Mode | None:
     return next((Mode(str(args["mode"])) for args in asked), None)
 
 
-def _flags_of(action: Action | None) -> dict[str, str | None]:
+def flags_of(action: Action | None) -> dict[str, str | None]:
+    """The own sslFlags by location that such an action sets; ``None`` for inherited. Nothing for no action."""
     if action is None:
         return {}
     return _FLAGS.validate_python(action.args["flags"])
 
 
-def _settings_of(action: Action | None) -> dict[str, dict[str, JsonValue]]:
+def settings_of(action: Action | None) -> dict[str, dict[str, JsonValue]]:
+    """By server, the settings of Outlook Anywhere that such an action sets. Nothing for no action."""
     if action is None:
         return {}
     return _SETTINGS.validate_python(action.args["settings"])
 
 
-def _requires_ssl(own: str | None) -> bool:
-    """Inherited counts: what is inherited required SSL, else lbsync would not have turned it off."""
+def requires_ssl(own: str | None) -> bool:
+    """Whether own sslFlags refuse plain HTTP.
+
+    Inherited counts: what is inherited required SSL, else lbsync would not have turned it off.
+    """
     return own is None or "ssl" in {flag.strip().lower() for flag in own.split(",")}

@@ -1,15 +1,19 @@
 """Whether a run may be taken back today: what has come since may forbid the modes it would go back to.
 
-Rule of this file: pure, and about offloading only; whoever changed something else meanwhile is found step by step on the way.
+Rule of this file: pure, and about who would send or refuse plain HTTP afterwards; whoever changed something else meanwhile is
+found step by step on the way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from lbsync.advise.case import protected
 from lbsync.desired import FactSet
 from lbsync.model import Action, Mode, Plan
-from lbsync.remembered import OFFLOADING, SET_OUTLOOK_ANYWHERE
-from lbsync.services import Service
+from lbsync.parts import is_prepared
+from lbsync.remembered import OFFLOADING, SET_FLAGS, SET_OUTLOOK_ANYWHERE, flags_of, requires_ssl, settings_of
+from lbsync.services import FLAG_SERVICES, NO_SSL, SERVICES, Service
 
 
 def offloaded_again(plan: Plan) -> tuple[Service, ...]:
@@ -25,10 +29,49 @@ def offloaded_again(plan: Plan) -> tuple[Service, ...]:
     return tuple(service for service in Service if service.value in bridged)
 
 
+def demanding_again(plan: Plan) -> dict[Service, frozenset[str]]:
+    """By service, the servers (in lower case) that take no plain HTTP for it once this plan is taken back.
+
+    Without the services that it offloaded itself: these are bridged first on its way back. Others a later run, or somebody
+    else, may have sent to plain HTTP by now.
+    """
+    gates = [check.args for step in plan.steps if step.do is None for check in step.until if check.verb == "pool-up"]
+    # A gate that names a server proves that one, and moves nothing.
+    own = {args.get("service") for args in gates if args.get("mode") == Mode.OFFLOAD.value and "server" not in args}
+    found: dict[Service, set[str]] = {}
+    for service, server in (one for step in plan.steps for one in _demanding(step.undo)):
+        if service.value not in own:
+            found.setdefault(service, set()).add(server.lower())
+    return {service: frozenset(servers) for service, servers in found.items()}
+
+
+def stranded(demanding: Mapping[Service, frozenset[str]], facts: FactSet) -> tuple[Service, ...]:
+    """The services that a balancer sends over plain HTTP now, and that no server would take so any more."""
+    return tuple(
+        service
+        for service, servers in demanding.items()
+        if any(seen.modes.get(service) is Mode.OFFLOAD for seen in facts.balancers)
+        and all(one.server.lower() in servers or not is_prepared(facts, one, service) for one in facts.servers)
+    )
+
+
+def _demanding(undo: Action | None) -> Iterator[tuple[Service, str]]:
+    """Which services take no plain HTTP any more after this, and where."""
+    if undo is not None and undo.verb == SET_FLAGS:
+        flags = {location.lower(): own for location, own in flags_of(undo).items()}
+        for service in FLAG_SERVICES:
+            if requires_ssl(flags.get(SERVICES[service].location.lower(), NO_SSL)):
+                yield service, undo.target
+    elif undo is not None and undo.verb == SET_OUTLOOK_ANYWHERE:
+        for server, fields in settings_of(undo).items():
+            if fields.get(OFFLOADING) is False:
+                yield Service.OUTLOOK_ANYWHERE, server
+
+
 def _sets_offloading(undo: Action | None) -> bool:
-    settings = undo.args.get("settings") if undo is not None and undo.verb == SET_OUTLOOK_ANYWHERE else None
-    fields = settings.values() if isinstance(settings, dict) else ()
-    return any(isinstance(one, dict) and one.get(OFFLOADING) is True for one in fields)
+    if undo is None or undo.verb != SET_OUTLOOK_ANYWHERE:
+        return False
+    return any(one.get(OFFLOADING) is True for one in settings_of(undo).values())
 
 
 def forbidden(services: tuple[Service, ...], facts: FactSet) -> tuple[str, ...]:

@@ -191,10 +191,29 @@ def _refuse_half_way(screen: Session, *, adopt: bool) -> None:
     except LedgerError as damaged:
         hindrance = damaged
     if hindrance is None:
+        _warn_of_the_way_back(screen)
         return
     if adopt:
         raise hindrance
     screen.warn(f"{hindrance.message}: {hindrance.remedy}")
+
+
+def _warn_of_the_way_back(screen: Session) -> None:
+    """The newest run stopped on its way back: what is there now is half of two states, which a person may want to keep."""
+    from lbsync.cli.listing import existing
+    from lbsync.cli.runview import PHASES
+    from lbsync.run import RunPhase
+
+    ledger = existing(screen)
+    if ledger is None:
+        return
+    with ledger:
+        newest = next(iter(ledger.runs()), None)
+    if newest is not None and newest.phase in {RunPhase.HELD, RunPhase.INCOMPLETE}:
+        screen.warn(
+            f"run {newest.run_id}: {PHASES[newest.phase]}; what is there now is neither state. lbsync show {newest.run_id} tells "
+            f"what is left, lbsync rollback {newest.run_id} tries again"
+        )
 
 
 def _warn_outdated(screen: Session, baseline: Baseline) -> None:

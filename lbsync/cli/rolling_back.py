@@ -13,6 +13,7 @@ from lbsync.cli.options import AsJson, ConfigFile, Quiet, RunId, StateFolder
 if TYPE_CHECKING:
     from lbsync.cli.house import House
     from lbsync.ledger import Ledger
+    from lbsync.run import Run
 
 
 def rollback(  # noqa: PLR0917  # typer calls it by keyword
@@ -43,8 +44,7 @@ def rollback(  # noqa: PLR0917  # typer calls it by keyword
                 screen.document({"run": run_id, "phase": RunPhase.UNDONE.value})
                 screen.end(ExitCode.OK)
             _refuse_pruned(screen, ledger, run_id)
-            if not force:
-                _refuse_forbidden(screen, house, ledger, run_id)
+            _refuse_harmful(screen, house, ledger.run(run_id), force=force)
             screen.note(f"Taking back run {run_id}.")
             story = Story()
             with (
@@ -80,24 +80,38 @@ def _refuse_pruned(screen: Session, ledger: Ledger, run_id: str) -> None:
         )
 
 
-def _refuse_forbidden(screen: Session, house: House, ledger: Ledger, run_id: str) -> None:
-    """Raises UnsafeChange where an applied run would be taken back to offloading, and what came since forbids that."""
-    from lbsync.advise.way_back import forbidden, offloaded_again
+def _refuse_harmful(screen: Session, house: House, run: Run, *, force: bool) -> None:
+    """Raises UnsafeChange where this way back would leave servers and balancers, or clients, unable to talk to each other.
+
+    Towards offloading, what came since may forbid that (``force`` goes on all the same); towards Require SSL, balancers may send
+    plain HTTP there by now, which nothing makes right.
+    """
+    from lbsync.advise.way_back import demanding_again, forbidden, offloaded_again, stranded
     from lbsync.desired import FactSet
     from lbsync.errors import UnsafeChange
     from lbsync.run import RunPhase
 
-    run = ledger.run(run_id)
-    services = offloaded_again(run.plan) if run.phase is RunPhase.APPLIED else ()
-    if not services:
+    services = offloaded_again(run.plan) if run.phase is RunPhase.APPLIED and not force else ()
+    demanding = demanding_again(run.plan)
+    if not services and not demanding:
         return
     seen = house.see()
-    for error in seen.errors:
+    facts = FactSet(servers=seen.servers, farm=seen.farm, balancers=seen.balancers)
+    cut_off = stranded(demanding, facts)
+    if cut_off:
+        told = ", ".join(cut_off)
+        raise UnsafeChange(
+            f"run {run.run_id} cannot be taken back now: balancers send {told} over plain HTTP, and no server would take it",
+            reasons=("what came after this run sends clients there, so that has to go first",),
+            state="nothing was changed by this command",
+            remedy=f"take back first what offloaded {told} (lbsync runs), or bridge: lbsync apply --mode all=bridge",
+        )
+    for error in seen.errors if services else ():
         screen.warn(f"{error.where}: {error.message}; whether what is in force there forbids offloading is not known")
-    reasons = forbidden(services, FactSet(servers=seen.servers, farm=seen.farm, balancers=seen.balancers))
+    reasons = forbidden(services, facts)
     if reasons:
         raise UnsafeChange(
-            f"run {run_id} bridged {', '.join(services)}; taken back, they would be offloaded again and nobody could log on",
+            f"run {run.run_id} bridged {', '.join(services)}; taken back, they would be offloaded again and nobody could log on",
             reasons=reasons,
             state="nothing was changed by this command",
             remedy="leave them bridged, or turn it off first; --force takes the run back all the same",

@@ -6,16 +6,18 @@ from typing import cast
 
 import pytest
 
-from lbsync.advise.way_back import forbidden, offloaded_again
-from lbsync.changes import SetOutlookAnywhere
+from lbsync.advise.way_back import demanding_again, forbidden, offloaded_again, stranded
+from lbsync.changes import FlagChange, RequireSsl, SetOutlookAnywhere
 from lbsync.desired import FactSet
 from lbsync.exchange.farm import FarmTarget
+from lbsync.exchange.lowering import lower
 from lbsync.exchange.session import SessionPool
 from lbsync.exchange.tier import ExchangeTier
 from lbsync.facts import FarmFacts, OAuthFacts, TokenChecking
+from lbsync.gates import answers_plain, ready
 from lbsync.model import Mode, Plan
 from lbsync.plan import build
-from lbsync.services import SERVICES, Service
+from lbsync.services import NO_SSL, SERVICES, Service
 from lbsync.target import Capabilities
 from lbsync.testing.farm_facts import (
     NOW,
@@ -24,6 +26,7 @@ from lbsync.testing.farm_facts import (
     balancer_facts,
     desired,
     fact_set,
+    flags_as_offloaded,
     outlook_anywhere_facts,
     server_facts,
 )
@@ -78,6 +81,41 @@ def test_outlook_anywhere_set_by_itself_counts(before: bool, after: bool, servic
     target = FarmTarget({"EX01": cast("SessionPool", None)}, through="EX01", tier=ExchangeTier(mode="delegated"))
     steps = target.lower(SetOutlookAnywhere(before=(was,), after=(then,)), FarmFacts())
     assert offloaded_again(Plan(farm="contoso", basis="b", steps=steps)) == services
+
+
+def prepared(*, part: bool = True) -> Plan:
+    """What a plan that prepares EX01, or offloads all, does to EX01 and AD, and waits for at the balancer."""
+    flags = RequireSsl(changes=(FlagChange(service=Service.EWS, before=None, after=NO_SSL),))
+    was, then = (outlook_anywhere_facts("EX01", offloading=on) for on in (False, True))
+    target = FarmTarget({"EX01": cast("SessionPool", None)}, through="EX01", tier=ExchangeTier(mode="delegated"))
+    services = (Service.EWS, Service.OUTLOOK_ANYWHERE)
+    gate = answers_plain("lb1", "EX01", services) if part else ready("lb1", "ready", services, Mode.OFFLOAD)
+    own = target.lower(SetOutlookAnywhere(before=(was,), after=(then,)), FarmFacts())
+    return Plan(farm="contoso", basis="b", steps=(*lower(flags, server_facts("EX01")), *own, gate))
+
+
+OFFLOADED, BRIDGED = all_modes(Mode.OFFLOAD), all_modes(Mode.BRIDGE)
+
+
+@pytest.mark.parametrize(
+    ("plan", "modes", "others", "cut_off"),
+    [
+        (prepared(), OFFLOADED, False, (Service.EWS, Service.OUTLOOK_ANYWHERE)),
+        (prepared(), OFFLOADED, True, (Service.OUTLOOK_ANYWHERE,)),  # EX02 takes EWS over plain HTTP: it goes on there
+        (prepared(), BRIDGED | {Service.EWS: Mode.OFFLOAD}, False, (Service.EWS,)),
+        (prepared(), BRIDGED, False, ()),
+        (prepared(part=False), OFFLOADED, False, ()),
+        (made(Mode.BRIDGE, Mode.OFFLOAD), OFFLOADED, False, ()),
+    ],
+)
+def test_balancers_are_not_left_without_a_server_that_takes_plain_http(
+    plan: Plan, modes: dict[Service, Mode], others: bool, cut_off: tuple[Service, ...]
+) -> None:
+    """The first part is not taken back after the second; what a plan offloaded by itself is bridged on its way back."""
+    facts = fact_set(balancers=(balancer_facts(modes=modes),))
+    if others:
+        facts = facts.model_copy(update={"servers": (facts.servers[0], flags_as_offloaded(facts.servers[1]))})
+    assert stranded(demanding_again(plan), facts) == cut_off
 
 
 @pytest.mark.parametrize(
