@@ -23,6 +23,7 @@ from lbsync.advise.rule import (
 from lbsync.services import FRONT_END_SITE, SERVICES, Service
 
 _DIRECTORY = "directory"
+_LOOPBACK = ("127.", "::1")
 
 
 def _protected(case: Case) -> Iterator[Seen]:
@@ -50,7 +51,13 @@ def _client_certificates(asked: Asked) -> Iterator[Seen]:
 
 
 def _unbound(case: Case) -> tuple[str, ...]:
-    return case.servers(lambda s: not any(b.site == FRONT_END_SITE and b.protocol == "http" for b in s.bindings))
+    """Set-up binds 127.0.0.1:80 too, which no balancer reaches."""
+    return case.servers(
+        lambda s: not any(
+            b.site == FRONT_END_SITE and b.protocol == "http" and not b.address.strip("[]").startswith(_LOOPBACK)
+            for b in s.bindings
+        )
+    )
 
 
 def _missing(asked: Asked) -> Iterator[Seen]:
@@ -141,10 +148,10 @@ CLIENT_CERTIFICATES = ServiceRule(
 NO_HTTP = Rule(
     id="no-http-binding",
     about="offload",
-    condition="The front-end site of a server has no http binding.",
+    condition="The front-end site of a server has no http binding beside that of 127.0.0.1.",
     verdict="must not",
     applies=lambda case: seen_on(_unbound(case)),
-    reason=f"{FRONT_END_SITE} has no http binding.",
+    reason=f"{FRONT_END_SITE} has no http binding that balancers reach.",
     remedy="Add the binding *:80: to it.",
     source=CAPTURED,
 )

@@ -278,6 +278,7 @@ def _offload() -> Iterator[Case]:
         yield Case("client-certificates", SECOND, vdir(Service.ACTIVESYNC, ssl_flags=f"Ssl, {flag}"))
     yield Case("client-certificates", None, vdir(Service.ACTIVESYNC, ssl_flags="Ssl"))
     yield Case("no-http-binding", SECOND, second(bindings=(binding("*"),)))
+    yield Case("no-http-binding", SECOND, second(bindings=(binding("127.0.0.1", "http"), binding("*"))))
     yield Case("no-http-binding", None, SOUND)
     without = tuple(one for one in SOUND.servers[1].vdirs if Service.OAB not in one.services)
     yield Case("vdir-missing", SECOND, second(vdirs=without))
