@@ -33,7 +33,8 @@ def flag_changes(desired: Desired, server: ServerFacts) -> tuple[FlagChange, ...
 
 
 def _given_back(desired: Desired, server: ServerFacts, vdir: VdirFacts, service: Service) -> str | None:
-    known = desired.remembered.flags.get(server.server, {})
+    name = server.server.lower()
+    known = next((flags for told, flags in desired.remembered.flags.items() if told.lower() == name), {})
     return known.get(vdir.location.lower(), SERVICES[service].own_ssl_flags)
 
 

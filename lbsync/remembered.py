@@ -72,19 +72,20 @@ class _Memory:
 def recall(runs: Iterable[Iterable[Entry]], farm: str) -> Remembered:
     """Fold a ledger's runs, in any order, into what is to be given back to this farm.
 
-    A run's first entry is its start. An effect counts once it is recorded as performed.
+    A run's first entry is its start, and entries are numbered across runs. An effect counts once it is recorded as performed.
     """
     memory = _Memory()
-    for entries in sorted((tuple(run) for run in runs), key=lambda run: run[0].seq):
-        steps: dict[StepId, tuple[Step, Mode | None]] = {}
-        for entry in entries:
-            match entry.event:
-                case RunStarted(plan=plan) if plan.farm == farm:
-                    steps = {step.id: (step, _moves(step, plan)) for step in plan.steps}
-                case Performed(step=step_id, direction=direction) if step_id in steps:
-                    _take(memory, *steps[step_id], direction)
-                case _:
-                    pass
+    known: dict[int, dict[StepId, tuple[Step, Mode | None]]] = {}
+    # By entry and not by run: an older run may be taken back after a newer one.
+    told = ((entry.seq, number, entry.event) for number, entries in enumerate(runs) for entry in entries)
+    for _, number, event in sorted(told, key=lambda one: one[0]):
+        match event:
+            case RunStarted(plan=plan) if plan.farm == farm:
+                known[number] = {step.id: (step, _moves(step, plan)) for step in plan.steps}
+            case Performed(step=step_id, direction=direction) if step_id in known.get(number, {}):
+                _take(memory, *known[number][step_id], direction)
+            case _:
+                pass
     return Remembered(
         flags={server: known for server, known in memory.flags.items() if known},
         outlook_anywhere=memory.outlook_anywhere,

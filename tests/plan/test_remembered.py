@@ -98,6 +98,23 @@ UNDOABLE = FLAGS_OFF.model_copy(update={"undo": None})
 AT_EX01 = {"EX01": OFF}
 
 
+def test_runs_taken_back_one_after_another_are_folded_as_it_happened() -> None:
+    """Offloaded, bridged, offloaded again; then the last two taken back, the newest first: it is off, and not given back."""
+    first = run(1, (FLAGS_OFF, DO))
+    bridged, again = run(2, (FLAGS_ON, DO), (FLAGS_ON, UNDO)), run(3, (FLAGS_OFF, DO), (FLAGS_OFF, UNDO))
+    later = tuple(
+        Entry(one.seq + 500, one.at, one.event, "") if place > 2 else one for place, one in enumerate(bridged)
+    )
+    assert known(later, again, first) == {"flags": {"EX01": {EWS: "Ssl"}}}
+
+
+def test_a_server_is_known_whatever_its_case() -> None:
+    """The configuration may spell it otherwise by now."""
+    wish = desired(BRIDGED, remembered={"flags": {"EX01": {EWS: "Ssl"}}})
+    changes = flag_changes(wish, flags_as_offloaded(server_facts("ex01")))
+    assert [one.after for one in changes if one.service is Service.EWS] == ["Ssl"]
+
+
 @pytest.mark.parametrize(
     ("runs", "remembered"),
     [
