@@ -53,9 +53,11 @@ def _client_certificates(asked: Asked) -> Iterator[Seen]:
 def _unbound(case: Case) -> tuple[str, ...]:
     """Set-up binds 127.0.0.1:80 too, which no balancer reaches."""
     return case.servers(
-        lambda s: not any(
-            b.site == FRONT_END_SITE and b.protocol == "http" and not b.address.strip("[]").startswith(_LOOPBACK)
-            for b in s.bindings
+        lambda s: (
+            not any(
+                b.site == FRONT_END_SITE and b.protocol == "http" and not b.address.strip("[]").startswith(_LOOPBACK)
+                for b in s.bindings
+            )
         )
     )
 

@@ -37,7 +37,9 @@ def demanding_again(plan: Plan) -> dict[Service, frozenset[str]]:
     """
     gates = [check.args for step in plan.steps if step.do is None for check in step.until if check.verb == "pool-up"]
     # A gate that names a server proves that one, and moves nothing.
-    own = {args.get("service") for args in gates if args.get("mode") == Mode.OFFLOAD.value and "server" not in args}
+    own = {
+        str(args.get("service")) for args in gates if args.get("mode") == Mode.OFFLOAD.value and "server" not in args
+    }
     found: dict[Service, set[str]] = {}
     for service, server in (one for step in plan.steps for one in _demanding(step.undo)):
         if service.value not in own:

@@ -73,7 +73,7 @@ def real_farm() -> Recording:
                     "from 10.9.8.7 or fe80::99 at 12:30:45; ex01.other.local, webmail.contoso.com, "
                     "/etc/contoso/lb.cfg, S-1-5-21-11-22-33-500, 6f00aa11bb22cc33dd44, contosoadmin; farm.exchange; "
                     "balancers.settings.ntlm; Default Web Site/owa/Contoso; 8.8.8.8:443; "
-                    "lb1:/srv/jsmith.pem; file:///home/jsmith/x; https://jsmith:pw@owa.contoso.com:8443/; "
+                    "lb1:/srv/jsmith.pem; file:///srv/x/jsmith/x; https://jsmith:pw@owa.contoso.com:8443/; "
                     "CN=Jane Smith,O=Zweig GmbH; "
                     "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD"
                 ),
