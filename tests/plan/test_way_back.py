@@ -80,7 +80,9 @@ def test_outlook_anywhere_set_by_itself_counts(before: bool, after: bool, servic
     was, then = (outlook_anywhere_facts("EX01", offloading=on) for on in (before, after))
     target = FarmTarget({"EX01": cast("SessionPool", None)}, through="EX01", tier=ExchangeTier(mode="delegated"))
     steps = target.lower(SetOutlookAnywhere(before=(was,), after=(then,)), FarmFacts())
-    assert offloaded_again(Plan(farm="contoso", basis="b", steps=steps)) == services
+    plan = Plan(farm="contoso", basis="b", steps=steps)
+    assert offloaded_again(plan) == services
+    assert set(demanding_again(plan)) == ({Service.OUTLOOK_ANYWHERE} if not before else set())
 
 
 def prepared(*, part: bool = True) -> Plan:
