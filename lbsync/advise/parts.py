@@ -22,6 +22,9 @@ _A_SERVERS_OWN = frozenset({"not-administrator", "before-2013-sp1", "pool-stoppe
 _LEVELLED = frozenset({"drift", "drift-allowed"})
 """Some servers are changed before others: what they differ in meanwhile is no reason not to go on."""
 
+_OF_EVERY_MEMBER = frozenset({"extended-protection"})
+"""Nothing is offloaded while any member has it, and nothing is prepared for that either."""
+
 
 def judged_in_part(
     desired: Desired, facts: FactSet, capabilities: Mapping[str, Capabilities], now: datetime
@@ -42,7 +45,8 @@ def judged_in_part(
     for verdict in farm.services:
         offloaded = meanwhile.modes[verdict.service] is Mode.OFFLOAD
         shared += [f for f in verdict.findings if not (offloaded and waits(f))]
+    whole = advise(desired, facts, capabilities, now)
+    shared += [f for f in whole.refusals if f.rule in _OF_EVERY_MEMBER]
     told = [*(f for f in own.farm if f.severity == "refuse"), *shared]
     advice = own.model_copy(update={"farm": tuple(dict.fromkeys(told))})
-    whole = advise(desired, facts, capabilities, now)
     return advice, tuple(f for f in whole.refusals if f not in advice.refusals)

@@ -103,10 +103,12 @@ def _tell(screen: Session, look: Look, capabilities: Mapping[str, Capabilities],
     """Show the verdicts; returns what to end with."""
     from lbsync.advise import advise as judge
     from lbsync.advise import reasons
+    from lbsync.advise.parts import judged_in_part
     from lbsync.parts import narrowed
 
     judged = (look.desired, narrowed(look.desired, look.facts), capabilities, look.now)
-    advice = judge(*judged)
+    in_part = (look.desired, look.facts, capabilities, look.now)
+    advice = judged_in_part(*in_part)[0] if look.desired.only else judge(*judged)
     why = {} if explain is None else _of(explain, reasons(*judged))
     screen.result(*_view(advice, explain, why))
     told = {mode.value: [finding.model_dump(mode="json") for finding in found] for mode, found in why.items()}
