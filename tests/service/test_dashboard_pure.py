@@ -6,12 +6,13 @@ import re
 from datetime import timedelta
 from importlib.resources import files
 from itertools import product
+from typing import get_args
 
 import pytest
 
 from lbsync.model import Mode
 from lbsync.run import RunPhase, Shown
-from lbsync.service.values import JobState, Lamp, Level, Role, RunDetail, StepState, Who
+from lbsync.service.values import JobKind, JobState, Lamp, Level, Role, RunDetail, StepState, Who
 from lbsync.service.web.views import board, picture, plans, ways, words
 from lbsync.service.web.views.advising import advice_view
 from lbsync.services import Service
@@ -52,6 +53,11 @@ def test_every_sign_has_a_shape_and_a_word() -> None:
     assert len({words.mode_words(mode) for mode in (*Mode, None)}) == 3
     assert words.joined([str(number) for number in range(9)]) == "0, 1, 2, 3, 4, 5 and 3 more"
     assert words.text_of(None) == ""
+
+
+def test_every_job_has_a_name() -> None:
+    """Else the overview breaks for as long as one without is under way."""
+    assert set(words.JOBS) == set(get_args(JobKind))
 
 
 def test_the_worst_stands_first() -> None:

@@ -183,7 +183,7 @@ def canary(numbers: Mapping[str, JsonValue] | None) -> tuple[tuple[str, str], ..
 
 def actions(detail: RunDetail, job: JobState | None, who: Who) -> tuple[ToRun, ...]:
     """What may be done to a run while nothing is being changed: the command judges in the end."""
-    working = job is not None and job.ended is None and job.kind not in {"look", "advise", "plan"}
+    working = job is not None and job.ended is None and job.kind not in {"look", "drift", "advise", "plan"}
     if not who.role.may(Role.APPROVER) or working:
         return ()
     return _ACTIONS[detail.run.phase]

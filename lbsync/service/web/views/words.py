@@ -101,6 +101,7 @@ KINDS: Final[Mapping[Kind, str]] = MappingProxyType(
 JOBS: Final[Mapping[JobKind, str]] = MappingProxyType(
     {
         "look": "A look",
+        "drift": "A look for drift",
         "advise": "Advice",
         "plan": "Making a plan",
         "rotate": "Rotation",
