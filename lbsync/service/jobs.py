@@ -7,10 +7,11 @@ its child has; a child is never left behind by a job that is over.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -22,6 +23,7 @@ from lbsync.service.values import JobKind, JobState, Kind, Options, Who
 CHANGING: frozenset[JobKind] = frozenset({"rotate", "apply", "prune", "rollback", "resume"})
 _HURRIED: frozenset[JobKind] = frozenset({"plan", "advise"})
 """Not worth a wait for the end of a change, after which everything is different."""
+_LOG = logging.getLogger("lbsync.service")
 LOOK_DEADLINE_S = 900.0
 _LINES = 200
 _REMEMBERED = 40
@@ -199,12 +201,21 @@ class Jobs:
             job.error = _error(job.result)
         except OSError as error:
             job.error = _unstartable(error)
+        except Exception as error:  # noqa: BLE001  # any: see below
+            # Else the queue would end here, and this namespace would never be looked at again.
+            _LOG.exception("%s: %s met something unknown; this is a bug", job.namespace, job.kind)
+            if job.child is not None:
+                job.child.stop()
+            job.error = _unknown(error)
         finally:
             job.child = None
             job.ended = _now()
             try:
                 await self._settle(job)
             finally:
+                if job.result is not None and job.kind != "advise":
+                    # Whatever it is for was taken from it: forty of each of hundreds of farms would fill the memory.
+                    job.result = replace(job.result, document=None)
                 self._finish(job)
 
     def _cancel(self, job: Job) -> None:
@@ -235,6 +246,17 @@ def _error(result: Ended) -> dict[str, JsonValue] | None:
 
 def _busy(job: Job, message: str, remedy: str) -> Busy:
     return Busy(message, where=job.namespace, state="nothing was begun", remedy=remedy, code="busy")
+
+
+def _unknown(error: Exception) -> dict[str, JsonValue]:
+    return {
+        "kind": type(error).__name__,
+        "message": "the service met something that it does not know; this is a bug",
+        "where": "",
+        "state": "what was done so far stands in the ledger",
+        "remedy": "the service's log has it; lbsync runs shows what was done",
+        "code": "unexpected",
+    }
 
 
 def _unstartable(error: OSError) -> dict[str, JsonValue]:
