@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from lbsync.config import ServiceSection
 from lbsync.errors import LbsyncError
+from lbsync.run import RunPhase
 from lbsync.service import overview, schedule
 from lbsync.service.beginning import Beginning, guarded, refresh
 from lbsync.service.clock import Clock
@@ -19,7 +20,7 @@ from lbsync.service.farm import Farm
 from lbsync.service.going_on import half_way, wait_s
 from lbsync.service.jobs import Job
 from lbsync.service.proposals import SCHEDULE, due, made, over
-from lbsync.service.values import Options, Proposal
+from lbsync.service.values import Options, Proposal, RunState
 
 _ROTATE_AGAIN_S = 300.0
 """A rotation that is due is begun again at the earliest after it, whatever became of the one before."""
@@ -145,7 +146,7 @@ class Ends:
         if job.proposal is not None and any(one.id == job.proposal for one in farm.desk.proposals):
             await self._carried_out(farm, job, farm.proposal(job.proposal))
         unfinished = half_way(farm.state.runs)
-        if unfinished is not None and job.stopped_by is not None:
+        if unfinished is not None and (job.stopped_by is not None or _not_back(job, unfinished)):
             await farm.stopped(unfinished.run_id, by_person=True)
         if job.kind == "resume":
             farm.resume_failures = farm.resume_failures + 1 if unfinished is not None else 0
@@ -170,3 +171,8 @@ class Ends:
 
     def _every_s(self, farm: Farm) -> float:
         return self._section.look_every_s or farm.every_s
+
+
+def _not_back(job: Job, run: RunState) -> bool:
+    """Whether a person wanted this run taken back, and it did not even begin to be: then it must not go on by itself."""
+    return job.kind == "rollback" and job.run_id == run.run_id and run.phase is RunPhase.APPLYING

@@ -46,6 +46,8 @@ class Farm:
         self.resume_at_s = 0.0
         self.left_alone: str | None = None
         """The run that stood half-way at the last check, with nobody at work on it."""
+        self.nobodys: str | None = None
+        """The run that stands half-way and that nobody carries on by itself."""
         self.deciding = asyncio.Lock()
         self._store, self._feed = store, feed
         self.desk = store.desk(self.name)
@@ -75,10 +77,22 @@ class Farm:
     def show_runs(self, runs: tuple[RunState, ...]) -> None:
         """The newest runs; each that changed is told."""
         before = {run.run_id: run for run in self.state.runs}
-        self.show(runs=runs[:SHOWN_RUNS])
-        for run in runs[:SHOWN_RUNS]:
+        runs = tuple(self._marked(run) for run in runs[:SHOWN_RUNS])
+        self.show(runs=runs)
+        for run in runs:
             if before.get(run.run_id) != run:
                 self._feed.publish(Changed(self.name, "run", run.run_id))
+
+    def _marked(self, run: RunState) -> RunState:
+        """A process that was killed could not write down that its run was cut off: that is seen from outside."""
+        cut_off = run.run_id == self.nobodys and run.phase.unfinished
+        return run.model_copy(update={"interrupted": True}) if cut_off else run
+
+    def is_nobodys(self, run_id: str | None) -> None:
+        """That nobody carries this run on; ``None``: somebody does, which the ledger shows by itself."""
+        if run_id != self.nobodys:
+            self.nobodys = run_id
+            self.show_runs(self.state.runs)
 
     def tell_run(self, run_id: str) -> None:
         """A run went on."""

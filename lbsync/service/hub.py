@@ -155,7 +155,8 @@ class ServiceHub:
         if action != "confirm":
             self._refuse_busy(ns)
         await asyncio.to_thread(self._decisions.add, str(who), ns, action, run_id)
-        await farm.stopped(run_id, by_person=False)
+        if action == "resume":  # a way back that cannot begin must not end in going on
+            await farm.stopped(run_id, by_person=False)
         return self._begin.begin(farm, action, who, run_id=run_id).state()
 
     def job(self, job_id: str) -> JobState:
@@ -165,8 +166,12 @@ class ServiceHub:
     async def stop(self, job_id: str, who: Who) -> JobState:
         """Stop it: one that waits never begins, one at work stops between two steps. Raises NotFound."""
         job = self.jobs.get(job_id)
-        await asyncio.to_thread(self._decisions.add, str(who), job.namespace, "stopped", job_id, job.kind)
-        return self.jobs.stop(job_id, str(who)).state()
+        farm, over = self._farms[job.namespace], job.ended is not None
+        self.jobs.stop(job_id, str(who))  # first of all: a full disk must not keep anybody from it
+        if job.changes and not over:
+            await self._hands_off(farm, job)
+        await self._begin.decided(who, farm, "stopped", job_id, job.kind)
+        return job.state()
 
     async def runs(self, ns: str, limit: int = 100) -> tuple[RunState, ...]:
         """The newest runs in the ledger. Raises NotFound, LedgerError."""
@@ -219,6 +224,15 @@ class ServiceHub:
             farm.turn = first(index, count, now_s, every_s, age_s)
         farm.show_turn(now_s, wall)
         return farm
+
+    @staticmethod
+    async def _hands_off(farm: Farm, job: Job) -> None:
+        """What a person stopped does not begin or go on by itself: not in a moment, and not after a restart."""
+        if job.run_id is not None:
+            await farm.stopped(job.run_id, by_person=True)
+        waiting = next((one for one in farm.desk.proposals if one.id == job.proposal), None)
+        if job.run_id is None and waiting is not None:
+            await farm.put(waiting.model_copy(update={"approvals": ()}))
 
     def _tell_job(self, job: Job) -> None:
         self._farms[job.namespace].tell_job(job)

@@ -53,14 +53,14 @@ class Rounds:
 
     async def tick(self) -> None:
         """Once round all namespaces."""
-        now_s, wall = self._clock.now_s(), self._clock.wall()
+        now_s, wall, every_s = self._clock.now_s(), self._clock.wall(), self._section.drift_every_s
         for farm in self._farms.values():
             if self._jobs.queued(farm.name):
                 continue
             if schedule.is_due(farm.turn, now_s, wall, farm.began):
                 self._begin.begin(farm, "look", SCHEDULE)
-            elif self._section.drift_every_s is not None and farm.watched is not None and now_s >= farm.drift_at_s:
-                farm.drift_at_s = now_s + self._section.drift_every_s
+            elif every_s is not None and farm.watched is not None and now_s >= farm.drift_at_s and not farm.turn.halted:
+                farm.drift_at_s = now_s + every_s
                 self._begin.begin(farm, "drift", SCHEDULE)
         for farm in self._farms.values():
             active = next((job for job in self._jobs.queued(farm.name) if job.changes and job.began), None)
@@ -91,6 +91,7 @@ class Rounds:
         run = half_way(farm.state.runs)
         if run is None and not any(map(enough, farm.desk.proposals)):
             farm.left_alone = None
+            farm.is_nobodys(None)
             return
         at_work = await asyncio.to_thread(ledgers.at_work, farm.namespace.ledger)
         if run is None:
@@ -99,19 +100,29 @@ class Rounds:
             return
         left_before, farm.left_alone = farm.left_alone, run.run_id if at_work is None else None
         if farm.left_alone is None or left_before != farm.left_alone:
+            farm.is_nobodys(None)
             return  # somebody may just have begun
         run_id = to_resume(farm.state.runs, farm.desk.stopped, at_work=False)
-        if run_id is not None and self._section.resume and self._clock.now_s() >= farm.resume_at_s:
+        # Where a log-on was refused nothing is tried by itself, so that no account is locked out.
+        if run_id is None or not self._section.resume or farm.turn.halted:
+            farm.is_nobodys(run.run_id)
+        elif self._clock.now_s() >= farm.resume_at_s:
             _LOG.warning("%s: carrying on run %s, which stands half-way", farm.name, run_id)
             self._begin.by_itself(farm, "resume", None, run_id)
 
     async def _begin_approved(self, farm: Farm) -> None:
         """What was approved and whose job is gone: begun now, unless its run was."""
+        if farm.deciding.locked():
+            return  # whoever approves it begins it in a moment
         for proposal in farm.desk.proposals:
             if not enough(proposal):
                 continue
             begun = any(asked(proposal) in run.actor and run.started >= proposal.asked_at for run in farm.state.runs)
-            if begun:
+            late = proposal.expires_at <= self._clock.wall()
+            if late and not begun:
+                why = "it was approved, and the service could not begin it in time"
+                await self._begin.decided(SCHEDULE, farm, "expired", proposal.id, why)
+            if begun or late:
                 await farm.drop(proposal.id)
             else:
                 self._begin.carry_out(farm, proposal, SCHEDULE)
