@@ -88,12 +88,15 @@ class Outlets:
     async def changed(self, change: Changed) -> None:
         """One change of the hub, for all outlets."""
         try:
-            if change.what == "job":
-                self._job(self._hub.job(change.id))
+            job = self._hub.job(change.id) if change.what == "job" else None
             state = self._hub.state(change.ns)
         except NotFound:
             return  # over and forgotten before it was read
-        if state.job is not None:
+        if job is not None and job.ended is not None:
+            # A state shows what is at work; what ended before there was a run is told of here or nowhere.
+            self._job(job)
+            state = state.model_copy(update={"job": job})
+        elif state.job is not None:
             self._job(state.job)
         await self._state(state)
 

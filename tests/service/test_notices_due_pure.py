@@ -68,7 +68,9 @@ def proposal(name: str) -> Proposal:
 
 def state(**more: Any) -> NamespaceState:
     """A namespace that was looked at."""
-    return NamespaceState.model_validate({"name": "ns", "farm": "contoso", "looked_at": NOW, **more})
+    return NamespaceState.model_validate(
+        {"name": "ns", "farm": "contoso", "looked_at": NOW, "next_look_at": NOW, **more}
+    )
 
 
 class Story:
@@ -167,6 +169,8 @@ def test_what_ended_before_the_service_is_no_news() -> None:
         (job("j", "rotate", 0), []),
         (job("j", "plan", 3), []),
         (job("j", "look", 1), []),
+        (job("j", "rotate", 8), []),  # the watch's own, which found something critical and rotated nothing
+        (job("j", "rotate", 130, error={"message": "stopped"}), []),
         (job("j", "rotate", 3, error={"message": "refused", "remedy": "mend it"}), [("failed", "warning")]),
         (job("j", "resume", 1), [("failed", "warning")]),
         (job("j", "rotate", 5, run_id="r1"), []),  # its run tells
@@ -220,6 +224,15 @@ def test_a_farm_that_cannot_be_seen_is_told_once_and_when_it_can_again() -> None
     assert story.next(looked_at=None) == []
     assert story.next() == [("recovered", "warning")]
     assert story.next() == []
+
+
+def test_a_refused_log_on_is_told_at_the_first_failure() -> None:
+    """It is not tried again by itself, so that there is no second one; a farm that was never looked at is no failure."""
+    story = Story()
+    assert story.next(next_look_at=None) == []
+    assert story.next(failures=1, error="refused", next_look_at=None) == [("unseen", "warning")]
+    assert story.next(failures=1, error="refused", next_look_at=None) == []
+    assert story.next() == [("recovered", "warning")]
 
 
 def target(name: str = "t", **more: Any) -> NoticeSection:

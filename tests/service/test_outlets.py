@@ -92,6 +92,25 @@ def test_what_changes_is_told_counted_and_traced(tmp_path: Path) -> None:
     assert span.attributes["lbsync.outcome"] == "failed"
 
 
+def test_a_change_that_was_refused_is_told_though_no_state_shows_it(tmp_path: Path) -> None:
+    """As the hub has it: a state holds what is at work, and what ended is a job of its own."""
+    hub = FakeHub(namespace())
+    own = outlets(hub, tmp_path)
+
+    async def story() -> list[int]:
+        seen: list[int] = []
+        hub.jobs["j1"] = ended(hub, "j1", 3).model_copy(
+            update={"kind": "rotate", "error": {"message": "the plan is stale"}}
+        )
+        for change in (Changed("mail", "state"), Changed("mail", "job", "j1"), Changed("mail", "job", "j1")):
+            await own.changed(change)
+            seen.append(own.post.states()[0].pending)
+        return seen
+
+    before, once, twice = asyncio.run(story())
+    assert (once - before, twice - once) == (1, 0)
+
+
 def test_a_fault_in_one_outlet_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is logged; the next change is told as ever."""
 

@@ -28,8 +28,8 @@ _LINES: Final = 20
 _JOBS: Final = 50
 _DAY_S: Final = 86400
 _CHANGING: Final = frozenset({"rotate", "apply", "prune", "rollback", "resume", "confirm"})
-_NOT_FAILED: Final = frozenset({None, 0, 2})
-"""Exit codes: still at work, done, and "there are changes"."""
+_NOT_FAILED: Final = frozenset({None, 0, 2, 8, 130})
+"""Exit codes: still at work, done, "there are changes", a watch's "critical", and stopped before anything was changed."""
 _WORDS: Final = MappingProxyType({"rotate": "rotation", "prune": "prune", "apply": "apply", "plan": "plan"})
 _BAD: Final = MappingProxyType(
     {RunPhase.UNDONE: Level.WARNING, RunPhase.HELD: Level.CRITICAL, RunPhase.INCOMPLETE: Level.CRITICAL}
@@ -204,7 +204,9 @@ def _drift(telling: _Telling) -> tuple[str, tuple[Notice, ...]]:
 
 def _looks(telling: _Telling) -> Iterator[Notice]:
     state = telling.state
-    if state.failures >= LOOKS and "unseen" not in telling.trouble:
+    # A log-on that was refused is not tried again by itself: there will be no second failure.
+    halted = state.failures > 0 and state.next_look_at is None
+    if (state.failures >= LOOKS or halted) and "unseen" not in telling.trouble:
         yield telling.notice("unseen", Level.WARNING, f"{telling.now:%Y%m%dT%H%M%S}", words=state.error)
     elif not state.failures and state.looked_at is not None:
         yield from telling.well("unseen", f"{state.looked_at:%Y%m%dT%H%M%S}")
