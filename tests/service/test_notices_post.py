@@ -118,6 +118,19 @@ def test_refused_then_tried_again_after_a_restart(tmp_path: Path, caplog: pytest
         assert "hunter2" not in told
 
 
+def test_a_letter_that_cannot_be_made_keeps_back_no_other(tmp_path: Path) -> None:
+    """Whatever is raised is a try that failed: the thread goes on."""
+
+    def sender(*_: object) -> str:
+        raise AttributeError
+
+    office = post(tmp_path, Receiver(200), [NOW], sender=sender)
+    office.tell(UNSEEN)
+    assert office.work() == NOW + timedelta(minutes=1)
+    (shown,) = office.states()
+    assert (shown.pending, shown.failures, shown.error) == (1, 1, "it could not be made: AttributeError")
+
+
 def test_a_test_is_sent_at_once(tmp_path: Path) -> None:
     """And says why not: no connection, no address, no such target, no secret."""
     with Receiver(200).open() as receiver:

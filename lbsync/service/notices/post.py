@@ -99,7 +99,12 @@ class Post:
                 letter = ripe(self._book, self._now())
                 if letter is None:
                     return next_try(self._book)
-            error = self._deliver(letter)
+            try:
+                error = self._deliver(letter)
+            except Exception as fault:  # noqa: BLE001  # any: see below
+                # One letter that cannot be told must not end the thread that tells all others.
+                _LOG.exception("notice not made", target=letter.target, notice=letter.notice.id)
+                error = f"it could not be made: {type(fault).__name__}"
             with self._changed:
                 self._keep(after(self._book, letter, error, self._now()))
             if error:
