@@ -69,6 +69,11 @@ class Counting:
     def state(self, state: NamespaceState) -> None:
         """A namespace as it is now; the first sight of it counts no run."""
         known = self._phases.get(state.name)
+        if known is None:
+            # From nought on: Prometheus sees no increase in a series that is there at one when it first appears.
+            for ended in _ENDS.values():
+                self.runs.labels(state.name, ended)
+            self.look_failures.labels(state.name)
         for run in state.runs:
             if known is not None and run.phase in _ENDS and known.get(run.run_id) is not run.phase:
                 self.runs.labels(state.name, _ENDS[run.phase]).inc()

@@ -113,6 +113,16 @@ def test_what_a_farm_is_like(scraped: dict[str, set[str]]) -> None:
     assert value(nothing, "lbsync_drift_differences") is None
 
 
+def test_what_alerts_wait_for_is_there_before_it_happens() -> None:
+    """At nought: Prometheus sees no increase in a series that first appears at one."""
+    counting = Counting()
+    counting.state(namespace())
+    page = exposition((), counting)
+    ends = ("applied", "taken_back", "held", "incomplete")
+    assert [value(page, "lbsync_runs_total", namespace="mail", outcome=end) for end in ends] == [0] * 4
+    assert value(page, "lbsync_look_failures_total", namespace="mail") == 0
+
+
 def test_each_end_is_counted_once() -> None:
     """Runs that were there at the first sight are not; a command's end is, however often it is told."""
     counting = Counting()
@@ -125,7 +135,7 @@ def test_each_end_is_counted_once() -> None:
     assert told == [False, True, False, True, True]
     page = exposition((), counting)
     assert value(page, "lbsync_runs_total", outcome="taken_back") == 1
-    assert value(page, "lbsync_runs_total", outcome="applied") is None
+    assert value(page, "lbsync_runs_total", outcome="applied") == 0
     assert value(page, "lbsync_run_duration_seconds_sum") == 3600
     assert value(page, "lbsync_jobs_total", kind="rotate", outcome="failed") == 1
     assert value(page, "lbsync_jobs_total", kind="rotate", outcome="taken_back") == 1
@@ -202,6 +212,14 @@ def test_rules_and_dashboard_are_whole() -> None:
     assert len(identities) == len(set(identities))
     variables = {one["name"] for one in dashboard["templating"]["list"]}
     assert set(re.findall(r"\$(\w+)", json.dumps(dashboard["panels"]))) - {"__rate_interval"} <= variables
+
+
+def test_a_refused_log_on_is_an_alert_of_its_own() -> None:
+    """It fails once and is not tried again: it never comes to three failures in a row."""
+    (expression,) = [found for name, found in _expressions() if name == "LbsyncFarmUnseen"]
+    assert (
+        "or (lbsync_look_failures_in_a_row > 0 unless on (namespace) lbsync_next_look_timestamp_seconds)" in expression
+    )
 
 
 def test_prometheus_itself_takes_the_rules() -> None:
