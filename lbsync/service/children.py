@@ -71,7 +71,8 @@ class Starter(Protocol):
 class CommandLine:
     """A starter of this installation's own command line; ``program`` stands before the words."""
 
-    def __init__(self, program: Sequence[str] = (sys.executable, "-m", "lbsync")) -> None:
+    def __init__(self, program: Sequence[str] = (sys.executable, "-P", "-m", "lbsync")) -> None:
+        # -P: no module comes from the folder that the service was started in.
         self._program = tuple(program)
 
     async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
@@ -132,9 +133,16 @@ class _Running:
         try:
             return await asyncio.wait_for(self._process.wait(), _GRACE_S)
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+            self._kill()
             return await self._process.wait()
+
+    def _kill(self) -> None:
+        """It and whatever it started, such as ssh: its group is its own."""
+        with suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:  # Windows
+                self._process.kill()
 
     async def _listen(self, heard: Callable[[str], None]) -> None:
         while True:

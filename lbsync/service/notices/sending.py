@@ -29,7 +29,7 @@ def send(url: SecretStr, text: Text, level: Level) -> str:
     asked = {"url": url.get_secret_value(), "title": text.title, "body": text.body, "level": level.value}
     try:
         ended = subprocess.run(  # fixed arguments, no shell
-            [sys.executable, "-m", "lbsync.service.notices.carrier"],
+            [sys.executable, "-P", "-m", "lbsync.service.notices.carrier"],
             input=json.dumps(asked).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # where apprise would name the address
