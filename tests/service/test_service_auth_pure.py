@@ -257,6 +257,23 @@ def test_users_are_kept_and_read_again(tmp_path: Path) -> None:
             users.load(path)
 
 
+def test_users_stay_readable_for_the_service_and_are_missed_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Root changes them, and a group that may read them still may; a file that cannot be used is told once, in the log."""
+    path = tmp_path / "users.toml"
+    users.save(path, {})
+    path.chmod(0o640)
+    users.save(path, {"anna": users.User(role=Role.VIEWER)})
+    assert path.stat().st_mode & 0o777 == 0o640
+    kept = users.Users(path)
+    assert set(kept.all()) == {"anna"}
+    path.write_text("=")
+    for _ in range(2):
+        assert kept.all() == {}
+    assert caplog.text.count("nobody can log in by name") == 1
+
+
 def test_users_cannot_be_read_or_written(tmp_path: Path) -> None:
     """A folder in the file's place, a folder that is not there."""
     with pytest.raises(ConfigError, match="read"):

@@ -7,6 +7,7 @@ changes, so that a user who was removed is out at once.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ import stat
 import tempfile
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_LOG = logging.getLogger("lbsync.service.auth")
 SHORTEST: Final = 12
 LONGEST: Final = 256
 """Characters of a password; longer ones would only keep the processor busy."""
@@ -53,6 +56,7 @@ class Users:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
         self._users: Mapping[str, User] = {}
+        self._told = ""
 
     def all(self) -> Mapping[str, User]:
         """Every user by name."""
@@ -63,8 +67,12 @@ class Users:
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen != self._seen:
                 self._users, self._seen = load(self._path), seen
-        except (OSError, ConfigError):
-            self._users, self._seen = {}, None
+        except (OSError, ConfigError) as error:
+            if self._told != str(error):
+                _LOG.warning("nobody can log in by name: %s", error)
+            self._users, self._seen, self._told = {}, None, str(error)
+        else:
+            self._told = ""
         return self._users
 
     def by_token(self, token: str) -> tuple[str, User] | None:
@@ -106,6 +114,7 @@ def save(path: Path, users: Mapping[str, User]) -> None:
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
         try:
+            _like(path, handle)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
                 file.flush()
@@ -117,6 +126,14 @@ def save(path: Path, users: Mapping[str, User]) -> None:
         raise ConfigError(
             f"the users cannot be written: {error.strerror}", where=str(path), state="the file is as it was"
         ) from None
+
+
+def _like(path: Path, handle: int) -> None:
+    """Owner, group and their rights as the file has them: root may change users of a service that runs as somebody else."""
+    with suppress(OSError, AttributeError):  # there is none yet; Windows
+        there = path.stat()
+        os.fchown(handle, there.st_uid, there.st_gid)
+        os.fchmod(handle, stat.S_IMODE(there.st_mode) & 0o660)
 
 
 def _named(name: str, path: Path) -> str:
