@@ -20,6 +20,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 from pydantic import SecretStr
 
+from lbsync.service.auth import oidc
 from lbsync.service.auth.access import OidcAccess
 from lbsync.service.values import Role
 from tests.service.client import ORIGIN, Client, app_for, client
@@ -39,6 +40,8 @@ class Provider:
         self.header: dict[str, Any] = {"alg": "RS256", "kid": "k1"}
         self.other: dict[str, Any] = {}
         self.nonce = ""
+        self.missing = 0
+        """So many bytes of each answer never come."""
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,7 +80,7 @@ class Provider:
             documents[kind] = {"id_token": jwt.encode(self.header, claims, self.signed_by), "token_type": "Bearer"}
         body = json.dumps(documents[kind]).encode()
         handler.send_response(400 if self.asked.get("code") == ["used"] and kind == "/token" else 200)
-        handler.send_header("Content-Length", str(len(body)))
+        handler.send_header("Content-Length", str(len(body) + self.missing))
         handler.end_headers()
         handler.wfile.write(body)
 
@@ -100,11 +103,11 @@ def provider(key: RSAKey) -> Generator[Provider]:
 @pytest.fixture
 def app(tmp_path: Path, provider: Provider) -> FastAPI:
     """A service that asks it."""
-    oidc = OidcAccess(
+    settings = OidcAccess(
         issuer=provider.issuer, client_id="lbsync", client_secret=SecretStr(SECRET), public_url=ORIGIN,
         roles={"lb-ops": Role.OPERATOR, "lb-look": Role.VIEWER},
     )  # fmt: skip
-    return app_for(tmp_path, users_file=None, oidc=oidc)
+    return app_for(tmp_path, users_file=None, oidc=settings)
 
 
 def _begin(browser: Client, provider: Provider) -> dict[str, str]:
@@ -200,3 +203,17 @@ def test_a_provider_that_does_not_answer(app: FastAPI, provider: Provider) -> No
         browser.app.state.provider = None
         for path in ("/login/oidc", "/login/oidc/callback"):
             assert browser.ask("GET", path).headers["location"] == "/login"
+
+
+def test_a_provider_that_hangs_up_half_way(app: FastAPI, provider: Provider) -> None:
+    """No more than one that does not answer."""
+    provider.missing = 10
+    with client(app) as browser:
+        assert browser.ask("GET", "/login/oidc").status_code == 502
+
+
+def test_logins_by_a_slow_provider_take_no_more_than_their_share(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can begin one, and each holds a thread: more than a few are sent away."""
+    monkeypatch.setattr(oidc, "_WAITING", 0)
+    with client(app) as browser:
+        assert browser.ask("GET", "/login/oidc").status_code == 429

@@ -6,6 +6,7 @@ all fit; each login that was begun can end once. Asking the provider blocks, so 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,11 +15,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 from lbsync.errors import Denied, LbsyncError, TargetError, Unreachable
 from lbsync.service.auth.access import OidcAccess, is_loopback
+from lbsync.service.auth.guard import TooMany
 from lbsync.service.auth.proxy import highest
 from lbsync.service.values import Role
 
@@ -31,6 +33,10 @@ _KEEP_S: Final = 3600.0
 _WAIT_S: Final = 10.0
 _LEEWAY_S: Final = 60
 _LARGEST: Final = 512 * 1024
+_AT_ONCE: Final = 2
+_WAITING: Final = 32
+"""Anybody may ask for a login, and each holds a thread while the provider is asked: the service needs some for itself."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +50,25 @@ class _Begun:
 
 
 class Provider:
-    """One identity provider. ``begin`` and ``take`` are the event loop's; ``finish`` blocks and is a thread's."""
+    """One identity provider. ``ask``, ``begin`` and ``take`` are the event loop's; what blocks is a thread's."""
 
     def __init__(self, settings: OidcAccess, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
         self._begun: OrderedDict[str, _Begun] = OrderedDict()
         self._known: tuple[float, dict[str, Any]] | None = None
+        self._asking = asyncio.Semaphore(_AT_ONCE)
+        self._waiting = 0
+
+    async def ask(self, work: Callable[..., _T], *what: object) -> _T:
+        """``discover`` or ``finish`` in a thread, few at a time. Raises TooMany, and what they raise."""
+        if self._waiting >= _WAITING:
+            raise TooMany(1)
+        self._waiting += 1
+        try:
+            async with self._asking:
+                return await asyncio.to_thread(work, *what)
+        finally:
+            self._waiting -= 1
 
     @property
     def callback(self) -> str:
@@ -156,6 +175,7 @@ class Provider:
 
     def _ask(self, method: str, url: str, *, form: dict[str, str] | None = None) -> dict[str, Any]:
         import requests
+        import urllib3
 
         secret = self._settings.client_secret
         login = (self._settings.client_id, secret.get_secret_value()) if form is not None and secret else None
@@ -166,7 +186,7 @@ class Provider:
                     verify=self._settings.ca_file or True, headers={"Accept": "application/json"},
                 )  # fmt: skip
                 body = answer.raw.read(_LARGEST + 1, decode_content=True)
-        except (requests.RequestException, OSError):
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
             raise Unreachable("the identity provider does not answer", where=self._settings.issuer) from None
         if answer.status_code in {400, 401} and form is not None:
             raise _denied("the identity provider refused this login")

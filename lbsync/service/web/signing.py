@@ -6,7 +6,6 @@ was wrong is told to nobody.
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from typing import Final
 
@@ -104,7 +103,7 @@ def _provider(web: APIRouter) -> None:
         if provider is None:
             return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
         try:
-            document = await asyncio.to_thread(provider.discover)
+            document = await provider.ask(provider.discover)
             url, browser = provider.begin(document)
         except LbsyncError as error:
             return HTMLResponse(login_page(guard_of(request).access, error.message), status_of(error))
@@ -132,7 +131,7 @@ def _provider(web: APIRouter) -> None:
             begun = provider.take(request.query_params.get("state", ""), cookie_of(request.scope["headers"], name))
             if "error" in request.query_params:
                 raise LoginFailed("the identity provider did not log you in", where="login", code="login-failed")
-            user, role = await asyncio.to_thread(provider.finish, begun, request.query_params.get("code", ""))
+            user, role = await provider.ask(provider.finish, begun, request.query_params.get("code", ""))
         except LbsyncError as error:
             response: Response = HTMLResponse(login_page(guard.access, error.message), status_of(error))
         else:
