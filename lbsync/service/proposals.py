@@ -16,7 +16,7 @@ from lbsync.errors import LbsyncError
 from lbsync.model import Plan
 from lbsync.service.overview import Watched
 from lbsync.service.port import Gone, NotYours
-from lbsync.service.values import Kind, Options, Proposal, Role, Who
+from lbsync.service.values import TOKEN_USER, Kind, Options, Proposal, Role, Who
 
 SCHEDULE = Who(name="schedule", role=Role.OPERATOR, via="service")
 """Who asks for what is due."""
@@ -42,7 +42,8 @@ def made(
 ) -> Proposal | None:
     """A proposal of the plan that a command printed; ``None`` where there is nothing to do. Raises LbsyncError.
 
-    With four eyes, what the schedule asks for needs two approvers.
+    With four eyes, what the schedule asks for needs two approvers; so does what was asked for by the generated token, which may
+    be any of them.
     """
     try:
         plan = Plan.model_validate({key: value for key, value in document.items() if key in Plan.model_fields})
@@ -68,7 +69,7 @@ def made(
         asked_by=who.name,
         asked_at=now,
         expires_at=now + lasts,
-        needs=2 if four_eyes and who == SCHEDULE else 1,
+        needs=2 if four_eyes and (who == SCHEDULE or who.name == TOKEN_USER) else 1,
     )
 
 
@@ -96,6 +97,14 @@ def approved(proposal: Proposal, who: Who, now: datetime, *, four_eyes: bool) ->
             state="its run shows how far it is",
             remedy="look at the run",
             code="expired",
+        )
+    if four_eyes and who.name == TOKEN_USER:
+        raise NotYours(
+            "four eyes: the generated token is nobody's name, and who has it may have another",
+            where=proposal.namespace,
+            state="nothing was approved",
+            remedy="log in by a name of your own: lbsync serve-user add",
+            code="four-eyes",
         )
     person = who.name.casefold()
     before = {name.casefold() for name in proposal.approvals}

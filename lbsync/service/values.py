@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue
 
@@ -19,6 +19,7 @@ from lbsync.watch.items import Item, Level
 from lbsync.watch.overview import CertificateState, Lamp, ListenerState, ModeState, ServerState
 
 __all__ = [
+    "TOKEN_USER",
     "CertificateState",
     "ChainState",
     "Changed",
@@ -59,6 +60,10 @@ class Role(StrEnum):
         """Whether this role is enough where ``needed`` is asked for."""
         order = tuple(Role)
         return order.index(self) >= order.index(needed)
+
+
+TOKEN_USER: Final = "token"  # noqa: S105  # a name, not a secret
+"""The name in the ledger of who came by the generated token; the account that runs the service stands beside it."""
 
 
 @dataclass(frozen=True, slots=True)

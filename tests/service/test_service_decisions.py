@@ -20,6 +20,7 @@ from lbsync.service.port import Gone, NotYours
 from lbsync.service.schedule import Turn
 from lbsync.service.supervisor import Supervisor
 from lbsync.service.values import (
+    TOKEN_USER,
     CertificateState,
     JobKind,
     Kind,
@@ -188,6 +189,16 @@ def test_four_eyes_ask_for_somebody_else() -> None:
         proposals.approved(twice, BEA, NOW, four_eyes=False)
     with pytest.raises(Gone, match="in time"):
         proposals.approved(due, ANNA, NOW + timedelta(days=2), four_eyes=False)
+
+
+def test_the_generated_token_is_no_pair_of_eyes() -> None:
+    """Who has it may be who asked: it approves nothing, and what it asked for takes two."""
+    token = Who(name=TOKEN_USER, role=Role.APPROVER, via="web")
+    with pytest.raises(NotYours, match="nobody's name"):
+        proposals.approved(proposal(four_eyes=True), token, NOW, four_eyes=True)
+    asked = proposals.approved(proposal(token, four_eyes=True), ANNA, NOW, four_eyes=True)
+    assert not proposals.enough(asked)
+    assert proposals.enough(proposals.approved(proposal(token), token, NOW, four_eyes=False))
 
 
 def test_what_is_due_is_proposed_once() -> None:

@@ -20,10 +20,8 @@ from lbsync.service.auth import proxy, tokens, users
 from lbsync.service.auth.access import Access, is_loopback
 from lbsync.service.auth.lockout import Lockout
 from lbsync.service.auth.sessions import Session, Sessions
-from lbsync.service.values import Role, Who
+from lbsync.service.values import TOKEN_USER, Role, Who
 
-TOKEN_USER: Final = "token"  # noqa: S105  # a name, not a secret
-"""The name in the ledger of who came by the generated token; the account that runs the service stands beside it."""
 _AT_ONCE: Final = 2
 """Passwords compared at the same time: each takes 19 MiB."""
 _WAITING: Final = 32
