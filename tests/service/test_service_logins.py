@@ -212,3 +212,17 @@ def test_a_proxy_names_people(tmp_path: Path) -> None:
         assert around.ask("GET", "/healthz").status_code == 200
     with client(app_for(tmp_path)) as plain:
         assert plain.ask("GET", ME, headers=sent).status_code == 401
+
+
+def test_an_open_page_keeps_nobody_logged_in(shared: Path) -> None:
+    """It asks for its live parts by itself; only what a person asks for counts."""
+    app = app_for(shared, idle_s=60)
+    sessions, at = app.state.guard.sessions, [0.0]
+    sessions._clock = lambda: at[0]
+    with client(app) as browser:
+        browser.login("viewer")
+        for path, after in (("/", 50), ("/?part=live", 100)):
+            at[0] = after
+            assert browser.ask("GET", path).status_code == 200
+        at[0] = 115
+        assert browser.ask("GET", ME).status_code == 401

@@ -74,12 +74,15 @@ class Guard:
 
     # Who is asking.
 
-    def known(self, *, peer: str, headers: proxy.Headers, cookie: str | None) -> Known | None:
-        """Who sent a request. A bearer that is wrong is nobody, whatever else was sent; a session goes before a proxy's word."""
+    def known(self, *, peer: str, headers: proxy.Headers, cookie: str | None, used: bool = True) -> Known | None:
+        """Who sent a request; ``used``: a person did, not an open page.
+
+        A bearer that is wrong is nobody, whatever else was sent; a session goes before a proxy's word.
+        """
         bearer = _bearer(headers)
         if bearer is not None:
             return self._by_bearer(bearer)
-        if cookie is not None and (session := self.sessions.find(cookie)) is not None:
+        if cookie is not None and (session := self.sessions.find(cookie, used=used)) is not None:
             known = Known(session.who, session.csrf, "session", session.stamp, session, cookie)
             if self.still(known):
                 return known

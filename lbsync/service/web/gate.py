@@ -52,7 +52,10 @@ class Gate:
         headers, access = scope["headers"], self._guard.access
         peer = (scope.get("client") or ("", 0))[0]
         secure = proxy.is_secure(access, peer, headers)
-        known = self._guard.known(peer=peer, headers=headers, cookie=cookie_of(headers, cookie_name(secure=secure)))
+        cookie = cookie_of(headers, cookie_name(secure=secure))
+        # A page that is open asks for its live parts by itself: that keeps nobody logged in.
+        used = b"part=live" not in scope["query_string"]
+        known = self._guard.known(peer=peer, headers=headers, cookie=cookie, used=used)
         refused = self._refused(scope, known, peer) or _foreign(headers, scope["method"], known, secure=secure)
         if refused is not None:
             await refused(scope, receive, send)
