@@ -93,26 +93,29 @@ async def serve(
     with _signals(stop):
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         hub.start()
-        watching = asyncio.create_task(_tell(hub, server, supervisor, ready))
+        watching = asyncio.create_task(_tell(hub, server, supervisor, ready, stop))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
         supervisor.tell("STOPPING=1", "STATUS=waiting for what is under way to stop between two steps")
-        watching.cancel()
         stopping.cancel()
         server.leave()
         for job in await hub.close():
             _LOG.warning("%s: %s goes on by itself; lbsync runs shows it", job.namespace, job.kind)
+        watching.cancel()  # not before: whoever waits for a step to end is alive
         await serving
 
 
-async def _tell(hub: ServiceHub, server: _Server, supervisor: Supervisor, ready: Callable[[], None]) -> None:
+async def _tell(
+    hub: ServiceHub, server: _Server, supervisor: Supervisor, ready: Callable[[], None], stop: asyncio.Event
+) -> None:
     """The service manager, and whoever waits at the terminal."""
     await server.answers.wait()
     supervisor.tell("READY=1")
     ready()
     while supervisor.every_s is not None:
         if hub.alive():
-            supervisor.tell("WATCHDOG=1", f"STATUS={hub.ready()[1]}")
+            supervisor.tell("WATCHDOG=1", *(() if stop.is_set() else (f"STATUS={hub.ready()[1]}",)))
         await asyncio.sleep(supervisor.every_s)
 
 
