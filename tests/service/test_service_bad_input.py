@@ -151,7 +151,7 @@ def test_headers_of_every_answer(app: FastAPI) -> None:
 
 def test_files(app: FastAPI) -> None:
     """By a table; unchanged ones are not sent again."""
-    assert {"login.js", "login.css"} <= set(table())
+    assert {"login.js", "app.css"} <= set(table())
     with client(app) as browser:
         first = browser.ask("GET", "/static/login.js")
         assert first.headers["content-type"].startswith("text/javascript")
