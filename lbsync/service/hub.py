@@ -37,6 +37,7 @@ from lbsync.service.values import (
     NamespaceState,
     Options,
     Proposal,
+    Role,
     RunDetail,
     RunState,
     Who,
@@ -106,6 +107,14 @@ class ServiceHub:
     async def advice(self, ns: str, who: Who) -> dict[str, JsonValue]:
         """What ``lbsync advise --json`` says, kept until the next look. Raises NotFound, Busy, and what the command told."""
         farm = self._farm(ns)
+        if farm.turn.halted and not who.role.may(Role.OPERATOR):
+            raise Busy(
+                "the log-on was refused, and each try more might lock the account out",
+                where=ns,
+                state="nothing was asked of the farm",
+                remedy="an operator looks at it again once the password is right",
+                code="halted",
+            )
         if farm.advice is None:
             waiting = next((job for job in self.jobs.queued(ns) if job.kind == "advise"), None)
             job = waiting or self._begin.begin(farm, "advise", who)

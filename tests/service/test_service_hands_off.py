@@ -13,8 +13,8 @@ from lbsync.run import RunPhase
 from lbsync.service.children import Child, Ended
 from lbsync.service.hub import ServiceHub
 from lbsync.service.keeping import Store
-from lbsync.service.values import JobState, Options, Proposal
-from tests.service.rig import ANNA, BEA, Stage, error, look, plan, play, until
+from lbsync.service.values import JobState, Options, Proposal, Role, Who
+from tests.service.rig import ANNA, BEA, Stage, error, look, plan, play, refused, until
 
 
 class Endless:
@@ -115,7 +115,7 @@ def test_a_way_back_that_does_not_begin_does_not_end_in_going_on(stopped: bool, 
 
 
 def test_where_a_log_on_was_refused_nothing_is_tried_by_itself(tmp_path: Path) -> None:
-    """Neither the drift nor a run that stands half-way: each would be one more log-on with the same password."""
+    """Not the drift, a run that stands half-way, or what a viewer may ask for: each would log on with the same password."""
     stage = Stage(tmp_path, drift_every_s=60)
     stage.say("watch", look())
     stage.say("drift", {"differences": []})
@@ -131,6 +131,10 @@ def test_where_a_log_on_was_refused_nothing_is_tried_by_itself(tmp_path: Path) -
         stage.clock.pass_s(100_000)
         await stage.turns(hub, 15)
         assert stage.names == before == ["watch", "drift", "watch"]
+        assert (await refused(hub.advice("contoso", Who("otto", Role.VIEWER, "web")))).code == "halted"
+        assert stage.names == before
+        await refused(hub.advice("contoso", ANNA))  # who may look may ask
+        assert stage.names == [*before, "advise"]
 
     play(scene)
 
