@@ -61,7 +61,7 @@ bench: setup packages ## speed and memory, as ratios of one run (BENCH=--quick f
 	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python -m bench $(BENCH)
 
 soak: setup packages ## 500 seeded kills of the real command (KILLS=n, SEED=n)
-	LBSYNC_KILLS=$(or $(KILLS),500) LBSYNC_SEED=$(SEED) $(BIN)/python -m pytest -q -n auto --dist worksteal tests/rollout/test_sigkill.py
+	LBSYNC_LONGER=1 LBSYNC_KILLS=$(or $(KILLS),500) LBSYNC_SEED=$(SEED) $(BIN)/python -m pytest -q -n auto --dist worksteal tests/rollout/test_sigkill.py
 
 compat: setup ## the tests of HAProxy and NGINX against other Debian packages, unpacked into .compat
 	@tools/compat.sh

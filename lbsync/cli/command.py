@@ -61,7 +61,7 @@ def command(*, as_json: bool = False, quiet: bool = False, state: Path | None = 
     except OSError as error:
         _tell_disk(session, error)
         raise typer.Exit(int(ExitCode.ERROR)) from None
-    except (typer.Exit, typer.Abort):
+    except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # noqa: BLE001  # the last place before a person: told in a line, kept in the log
         _tell_unexpected(session, error)

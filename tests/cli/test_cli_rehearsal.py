@@ -27,6 +27,7 @@ from lbsync.lab.spec import LabSpec
 from lbsync.model import Plan
 from lbsync.run import Awaiting, Interrupted, Run, RunStarted
 from lbsync.testing.farm_facts import NOW
+from tests.longer import LONGER
 
 Lbsync = Callable[..., Any]
 Rehearse = Callable[..., Any]
@@ -56,7 +57,7 @@ def lost(folder: Path) -> list[Any]:
     [
         ("--balancer haproxy", "a real HAProxy"),
         ("--balancer nginx --ssh", "a real NGINX over SSH"),
-        ("--balancer nginx --proxy http", "a real NGINX"),
+        pytest.param("--balancer nginx --proxy http", "a real NGINX", marks=LONGER),
         ("--balancer bigip", "a simulated BIG-IP"),
     ],
 )

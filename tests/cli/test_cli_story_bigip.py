@@ -19,6 +19,7 @@ from lbsync.lab.f5 import RunningBigIp
 from lbsync.lab.spec import LabSpec
 from tests.balancers.simulated import objects_of
 from tests.cli.story import Lbsync, apply_twice_at_once, kill_and_carry_on, own_values, rewrite
+from tests.longer import LONGER
 
 # Clients keep their connections to servers, the canary's too, so that a drain ends in cutting them.
 CONNECTIONS: ConfigOptions = {
@@ -73,7 +74,9 @@ def drop(lab: Lab, key: str) -> None:
     lab.config.write_text("".join(kept), encoding="utf-8")
 
 
-@pytest.mark.parametrize("options", [CONNECTIONS, REQUESTS], ids=["connections", "requests"])
+@pytest.mark.parametrize(
+    "options", [CONNECTIONS, pytest.param(REQUESTS, marks=LONGER)], ids=["connections", "requests"]
+)
 def test_there_and_back(options: ConfigOptions, bring_up: Callable[..., Lab], lbsync: Lbsync, tmp_path: Path) -> None:
     """Every command in order: each exit code, nothing lost on the way, and everything as before at the end."""
     lab = bring_up(options)

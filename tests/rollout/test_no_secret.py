@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from lbsync_certs.pfx import write_pfx
+from tests.longer import LONGER
 from tests.rollout.fronts import BIGIP_REQUESTS, HAPROXY, NGINX_HTTP, NGINX_VARIABLE, Kind, all_of
 from tests.rollout.needles import Needles
 from tests.rollout.rig import Rehearsal, write_config
@@ -133,7 +134,7 @@ def needles(rehearsal: Rehearsal, pfx_password: str) -> Needles:
 @pytest.mark.parametrize(
     ("kind", "source", "renewed_at"),
     [
-        (HAPROXY, "server", None),
+        pytest.param(HAPROXY, "server", None, marks=LONGER),
         (HAPROXY, "file", "file"),
         (NGINX_HTTP, "server", "server"),
         (NGINX_VARIABLE, "file", None),

@@ -25,7 +25,7 @@ from tests.rollout.rig import Rehearsal, events
 from tests.rollout.test_rotate import HOST, bring, forget, renewed
 from tests.rollout.test_watch import config
 
-_KILLS = int(os.environ.get("LBSYNC_KILLS") or 2)
+_KILLS = int(os.environ.get("LBSYNC_KILLS") or 1)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
 _PATIENCE_S = 180.0
 

@@ -26,7 +26,7 @@ from tests.rollout.rig import Reference, Rehearsal, events, kill_at
 
 _KILLS = int(os.environ.get("LBSYNC_KILLS") or 0)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
-_HAPROXY_KILLS = 8
+_HAPROXY_KILLS = 4
 _OTHER_KILLS = {
     NGINX_HTTP: 1, NGINX_STREAM: 1, OVER_SSH[0]: 0, OVER_SSH[1]: 1, BIGIP_CONNECTIONS: 1, BIGIP_REQUESTS: 1,
 }  # fmt: skip
