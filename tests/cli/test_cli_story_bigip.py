@@ -182,6 +182,7 @@ def test_a_password_in_the_file_is_refused(lab: Lab, lbsync: Lbsync) -> None:
     assert "hunter2" not in told.out + told.err
 
 
+@LONGER
 def test_two_applies_at_once(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """The second is refused, by the lock on this host and by the marker on the device from any other; the first goes on."""
     before = everything(lab)
@@ -203,6 +204,7 @@ def test_somebody_changed_what_a_way_back_would_restore(lab: Lab, lbsync: Lbsync
     assert kept["description"] == "mine now"
 
 
+@LONGER
 def test_a_killed_apply_is_carried_on(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """The process died half-way: nothing else may begin, resume does the rest, and all of it can be taken back."""
     before = everything(lab)

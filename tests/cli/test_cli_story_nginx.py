@@ -18,6 +18,7 @@ from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
 from lbsync.testing.nginx import RunningNginx
 from tests.cli.story import Lbsync, apply_twice_at_once, kill_and_carry_on, own_values, read_until, rewrite, spawn
+from tests.longer import LONGER
 from tests.rollout.fronts import Kind, NginxFront
 
 HTTP, STREAM = Kind("nginx", "http"), Kind("nginx", "stream")
@@ -277,6 +278,7 @@ def test_a_way_back_that_others_files_hinder_is_finished_later(lab: Lab, lbsync:
     assert everything(lab) == before
 
 
+@LONGER
 def test_a_killed_apply_is_carried_on(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """The process died half-way: nothing else may begin, resume does the rest, and all of it can be taken back."""
     before = everything(lab)

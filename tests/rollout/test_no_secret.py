@@ -137,7 +137,7 @@ def needles(rehearsal: Rehearsal, pfx_password: str) -> Needles:
         pytest.param(HAPROXY, "server", None, marks=LONGER),
         (HAPROXY, "file", "file"),
         (NGINX_HTTP, "server", "server"),
-        (NGINX_VARIABLE, "file", None),
+        pytest.param(NGINX_VARIABLE, "file", None, marks=LONGER),
         (BIGIP_REQUESTS, "server", "server"),
     ],
     ids=str,
