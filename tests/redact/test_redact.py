@@ -71,3 +71,15 @@ def test_a_traceback_has_no_values() -> None:
     line = formatter(Redactor()).format(record)
     assert "ValueError" in line
     assert typed not in line
+
+
+def test_what_json_does_not_know_is_told_by_its_repr() -> None:
+    """A secret hides itself there; the line is written all the same."""
+    record = logging.LogRecord(
+        "lbsync", logging.INFO, "here", 1, {"event": "seen", "password": SecretStr("hunter2")}, (), None
+    )
+    record.__dict__["_logger"] = None
+    record.__dict__["_name"] = "info"
+    line = formatter(Redactor()).format(record)
+    assert json.loads(line)["password"] == "SecretStr('**********')"
+    assert "hunter2" not in line
