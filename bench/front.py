@@ -18,8 +18,8 @@ from lbsync.model import Check, Mode, Step
 from lbsync.services import ALL_SERVICES, SERVICES
 from lbsync.target import BalancerSpec, Member, Provider
 from lbsync.testing.ca import TestCA
-from lbsync.testing.haproxy import free_port
 from lbsync.testing.nginx import RunningNginx
+from lbsync.testing.ports import free_port
 from lbsync_certs import Bundle, Fingerprint
 from lbsync_nginx import plugin
 

@@ -7,9 +7,7 @@ nothing installed. MRSProxy has a virtual server of its own, since the farm offe
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from lbsync.lab.balancer import LabBalancer, Running
@@ -17,6 +15,7 @@ from lbsync.lab.bigip.device import BigIp
 from lbsync.lab.bigip.traffic import Traffic
 from lbsync.lab.nginx import MRSPROXY_HOST
 from lbsync.testing.ca import TestCA
+from lbsync.testing.ports import free_port
 
 _ADDRESS = "127.0.0.1"
 _MONITOR_INTERVAL_S, _MONITOR_TIMEOUT_S = 1, 4
@@ -47,7 +46,7 @@ class RunningBigIp:
     def __init__(self, directory: Path, password: Path, *, faults: float, seed: int | None) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._password = password
-        self._https, self._http, self._mrsproxy = _free_ports(3)
+        self._https, self._http, self._mrsproxy = (free_port(_ADDRESS) for _ in range(3))
         self.device = BigIp(
             directory,
             ca=TestCA.new("BIG-IP management"),
@@ -91,10 +90,3 @@ class RunningBigIp:
         """See Running."""
         self._password.unlink(missing_ok=True)
         self.device.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of the kernel's choice: a virtual server is told its own."""
-    with ExitStack() as held:
-        found = [held.enter_context(socket.create_server((_ADDRESS, 0))) for _ in range(count)]
-        return [int(one.getsockname()[1]) for one in found]

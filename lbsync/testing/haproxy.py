@@ -8,17 +8,17 @@ Unix socket paths are limited to about a hundred bytes: give it a short director
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import socket
 import subprocess
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from lbsync.testing.ports import free_port, own_address
 
 _START_S = 20.0
 _STOP_S = 10.0
@@ -46,26 +46,6 @@ backend admin_own
 def haproxy_program() -> str | None:
     """Path of the program: ``LBSYNC_HAPROXY``, else as found; ``None`` where there is none."""
     return os.environ.get("LBSYNC_HAPROXY") or shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
-_GIVEN: deque[int] = deque(maxlen=64)
-
-
-def free_port(address: str) -> int:
-    """A TCP port nobody has at this moment, and that was not given to another caller here a moment ago."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((address, 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.append(port)
-            return port
-
-
-def own_address() -> str:
-    """A loopback address that nobody else is likely to use."""
-    pick = random.SystemRandom()
-    return f"127.{pick.randint(1, 250)}.{pick.randint(1, 250)}.{pick.randint(2, 250)}"
 
 
 class RunningHaproxy:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lbsync.testing.haproxy import free_port, own_address
+from lbsync.testing.ports import free_port, own_address
 
 _START_S = 20.0
 _STOP_S = 10.0

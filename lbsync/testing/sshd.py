@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 
 _START_S = 20.0
 _CONFIG = """\

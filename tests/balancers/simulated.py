@@ -14,7 +14,7 @@ from lbsync.lab.bigip.device import BigIp
 from lbsync.lab.bigip.kinds import KINDS
 from lbsync.lab.bigip.traffic import Traffic
 from lbsync.testing.ca import TestCA
-from lbsync.testing.haproxy import free_port, own_address
+from lbsync.testing.ports import free_port, own_address
 
 
 class SimulatedBigIp:

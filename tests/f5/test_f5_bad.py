@@ -12,7 +12,7 @@ from lbsync.errors import ConfigError, Denied, Rejected, TargetError
 from lbsync.lab.bigip.device import BigIp
 from lbsync.services import ALL_SERVICES
 from lbsync.testing.ca import TestCA
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 from lbsync_f5 import things
 from lbsync_f5.files import key_pem
 from tests.balancers.acts import drain, perform, rotate, seen_by, step_of

@@ -13,7 +13,7 @@ from lbsync.lab.bigip.faults import Asked, Fault
 from lbsync.model import Mode, Step
 from lbsync.services import Service
 from lbsync.target import Provider
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 from tests.balancers.acts import drain, flip, perform, seen_by, step_of, undrain
 from tests.balancers.bench import BRIDGED, OFFLOADED, wait_true
 from tests.f5.acts import drained, everything, nothing_left, running

@@ -21,7 +21,7 @@ from lbsync.model import Mode
 from lbsync.services import ALL_SERVICES
 from lbsync.testing.ca import TestCA
 from lbsync.testing.contract import ProviderContract, Subject
-from lbsync.testing.haproxy import free_port, own_address
+from lbsync.testing.ports import free_port, own_address
 from lbsync_certs import Bundle
 from lbsync_f5 import plugin
 from tests.balancers.acts import drain, offloadable, perform, seen_by, step_of

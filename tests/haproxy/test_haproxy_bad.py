@@ -67,9 +67,7 @@ def test_a_foreign_bind_on_our_address_is_refused(make_bench: Any, bind: str) ->
 
 def test_another_process_on_our_port_is_refused(bench: Any) -> None:
     """A failed reload would pause every listener of HAProxy for a moment: it is found before."""
-    with socket.socket() as other:
-        other.bind((bench.haproxy.address, bench.haproxy.https_port))
-        other.listen()
+    with socket.create_server((bench.haproxy.address, bench.haproxy.https_port)):
         assert "Something listens on" in bench.blockers()
     assert bench.blockers() == ""
 
@@ -145,15 +143,10 @@ def test_a_reload_that_fails_puts_the_files_back(published: Any) -> None:
     """The new worker cannot bind: the old one serves on, the files are those of before."""
     before = published.files()
     published.settings["bind_address"] = "127.251.1.1"
-    with socket.socket() as other:
-        other.bind(("127.251.1.1", published.haproxy.https_port))
-        other.listen()
-        with published.open() as provider:
-            steps = provider.lower(
-                Publish(leaf=published.first.fingerprint, modes=BRIDGED), provider.observe(ALL_SERVICES)
-            )
-            with pytest.raises(Rejected) as caught:
-                provider.perform(steps[0].do, published.materials)
+    with socket.create_server(("127.251.1.1", published.haproxy.https_port)), published.open() as provider:
+        steps = provider.lower(Publish(leaf=published.first.fingerprint, modes=BRIDGED), provider.observe(ALL_SERVICES))
+        with pytest.raises(Rejected) as caught:
+            provider.perform(steps[0].do, published.materials)
     assert caught.value.code == "reload_failed"
     assert published.files() == before
     assert published.served() == published.first.fingerprint

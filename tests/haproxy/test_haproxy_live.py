@@ -16,8 +16,8 @@ from lbsync.errors import Rejected
 from lbsync.model import Action, Check, Mode
 from lbsync.services import ALL_SERVICES, Service
 from lbsync.testing.ca import TestCA
-from lbsync.testing.haproxy import free_port
 from lbsync.testing.load import Load, LoadSpec
+from lbsync.testing.ports import free_port
 from tests.balancers.bench import BRIDGED
 from tests.balancers.client import exchange
 

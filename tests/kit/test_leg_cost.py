@@ -18,7 +18,7 @@ from lbsync.kit.leg_cost import Legs, measure_legs
 from lbsync.target import Member
 from lbsync.testing.ca import TestCA
 from lbsync.testing.front import Front, Reply
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 
 NAME = "ex01.contoso.test"
 STAGES = [CONNECT_HTTP, CONNECT_HTTPS, HANDSHAKE, RESUMED]

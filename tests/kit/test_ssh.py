@@ -17,7 +17,7 @@ from lbsync.kit.host import SshSettings, open_host
 from lbsync.kit.host_local import LocalHost
 from lbsync.kit.host_ssh import SshHost
 from lbsync.kit.ssh_connection import SshConnection
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 from lbsync.testing.sshd import RunningSshd
 from tests.kit.conftest import started
 

@@ -17,7 +17,7 @@ from lbsync.kit.host import Host, SshSettings
 from lbsync.kit.host_local import LocalHost
 from lbsync.kit.host_ssh import SshHost
 from lbsync.kit.stream import CLOSED, NO_ANSWER, Stream
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 from lbsync.testing.sshd import RunningSshd
 
 

@@ -18,7 +18,7 @@ from lbsync.kit.stream_http import MOST_BODY, NO_HTTP, HttpAnswer, HttpConversat
 from lbsync.kit.stream_tls import CERTIFICATE, TlsStream
 from lbsync.testing.ca import TestCA
 from lbsync.testing.front import DROP, Asked, Front, Reply
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 
 NAME = "ex01.contoso.test"
 

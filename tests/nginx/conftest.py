@@ -16,8 +16,8 @@ from lbsync.model import Step
 from lbsync.services import SERVICES, Service
 from lbsync.target import Provider
 from lbsync.testing.ca import TestCA
-from lbsync.testing.haproxy import free_port
 from lbsync.testing.nginx import RunningNginx, nginx_ready
+from lbsync.testing.ports import free_port
 from lbsync_certs import Bundle
 from lbsync_nginx import plugin
 from tests.balancers.authority import authority, leaves

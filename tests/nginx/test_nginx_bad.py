@@ -219,9 +219,7 @@ def test_another_process_on_a_port_of_ours_is_told(make_bench: Callable[..., Ngi
     port = bench.settings[which]
     assert isinstance(port, int)
     address = "127.0.0.1" if which in {"status_port", "inner_port"} else bench.nginx.address
-    with socket.socket() as other:
-        other.bind((address, port))
-        other.listen()
+    with socket.create_server((address, port)):
         told = bench.blockers()
         assert f"Something listens on {address}:{port}" in told
         assert f"ss -ltnp 'sport = :{port}'" in told

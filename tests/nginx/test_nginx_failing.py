@@ -18,7 +18,7 @@ from lbsync.errors import Rejected
 from lbsync.model import Mode
 from lbsync.services import Service
 from lbsync.target import Provider
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 from lbsync_certs import Bundle
 from tests.balancers.acts import ALL, flip, perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, HOSTS, wait_true
@@ -56,11 +56,13 @@ def test_a_reload_that_fails_in_silence_is_found_and_taken_back(
     address = bench.nginx.address if port == "https_port" else "127.0.0.1"
     bench.settings[port] = free_port(address)
     bench.settings["inner_port"] = free_port("127.0.0.1")
-    with bench.open() as provider, socket.socket() as other:
+    with bench.open() as provider:
         step = step_of(provider, republish(bench))
-        other.bind((address, bench.settings[port]))
-        other.listen()
-        with all_as_before(bench), pytest.raises(Rejected, match="Address already in use") as caught:
+        with (
+            socket.create_server((address, bench.settings[port])),
+            all_as_before(bench),
+            pytest.raises(Rejected, match="Address already in use") as caught,
+        ):
             perform(bench, provider, step.do)
         assert caught.value.code == "reload_failed"
         assert caught.value.state == "the files are as they were, and NGINX runs them"

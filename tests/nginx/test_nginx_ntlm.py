@@ -26,9 +26,9 @@ from lbsync.services import ALL_SERVICES, Service
 from lbsync.target import BalancerSpec, Member, Provider
 from lbsync.testing.ca import TestCA
 from lbsync.testing.farm_facts import NOW, all_modes, desired, fact_set, leaf_info, server_facts
-from lbsync.testing.haproxy import free_port
 from lbsync.testing.nginx import RunningNginx
 from lbsync.testing.ntlm_server import NtlmServer
+from lbsync.testing.ports import free_port
 from lbsync_nginx import plugin
 from tests.balancers.bench import HOSTS, Bench
 from tests.balancers.client import Answer, exchange

@@ -19,6 +19,7 @@ import pytest
 from lbsync.lab.bigip.device import BigIp
 from lbsync.lab.bigip.traffic import Traffic
 from lbsync.testing.ca import TestCA
+from lbsync.testing.ports import free_port
 
 _MEMBER = "127.0.0.1"
 
@@ -57,11 +58,6 @@ def device(start: Callable[..., BigIp], tmp_path: Path) -> BigIp:
     return start(plane=Traffic(tmp_path / "traffic"))
 
 
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as one:
-        return int(one.getsockname()[1])
-
-
 def _served(port: int, ca: TestCA) -> tuple[str, bytes]:
     """What a client gets: the names of the certificate, the body."""
     context = ssl.create_default_context(cadata=ca.root_pem.decode() + ca.chain_pem.decode())
@@ -76,7 +72,7 @@ def _served(port: int, ca: TestCA) -> tuple[str, bytes]:
 
 def test_build_and_renew(device: BigIp, connect: Callable[..., Any], ca: TestCA, backend: int) -> None:
     """A whole service is built by REST and carries a request; a renewal in one transaction is met by the next client."""
-    client, port = connect(device), _free_port()
+    client, port = connect(device), free_port("127.0.0.1")
     client.pair("old", ca, "old.example.test")
     client.pair("new", ca, "new.example.test")
     monitor = {"name": "m", "interval": 1, "timeout": 4, "send": "GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: Close\\r\\n\\r\\n",

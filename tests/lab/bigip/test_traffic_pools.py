@@ -16,7 +16,7 @@ from lbsync.lab.bigip.traffic import TRAFFIC, Traffic
 from lbsync.lab.bigip.traffic.monitors import rule, unescape
 from lbsync.testing.backend import RecordingServer
 from lbsync.testing.ca import TestCA
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 from tests.balancers.client import exchange, request
 from tests.lab.bigip.traffic_device import Device, Object, is_reset, plain, until
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 from lbsync.lab.bigip.plane import Config
 from lbsync.lab.bigip.traffic import Traffic
 from lbsync.testing.ca import TestCA
-from lbsync.testing.haproxy import free_port
+from lbsync.testing.ports import free_port
 from lbsync_certs import Bundle
 from tests.balancers.by_hand import Peer
 

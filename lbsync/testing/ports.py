@@ -1,0 +1,36 @@
+"""Addresses and ports for programs that must be told theirs before they run."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+from collections import deque
+
+_MOST_HELD = 256
+_held: deque[socket.socket] = deque()
+
+
+def free_port(address: str) -> int:
+    """A TCP port of the kernel's choice that nobody has on ``address``, and that the kernel gives to nobody else for now.
+
+    A port that is merely free at this moment is given to the next outgoing connection, and the program that was told of it
+    then cannot listen. So on Linux this process keeps a socket bound to it that never listens: programs that set SO_REUSEADDR
+    (HAProxy, NGINX, sshd, asyncio) listen there all the same, and a connection to it is refused until they do. The last 256 are
+    kept. Elsewhere that option means something else, and the port is only free.
+    """
+    probe = socket.socket()
+    if sys.platform == "linux":
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind((address, 0))
+    _held.append(probe)
+    port = int(probe.getsockname()[1])
+    while len(_held) > (_MOST_HELD if sys.platform == "linux" else 0):
+        _held.popleft().close()
+    return port
+
+
+def own_address() -> str:
+    """A loopback address that nobody else is likely to use."""
+    pick = random.SystemRandom()
+    return f"127.{pick.randint(1, 250)}.{pick.randint(1, 250)}.{pick.randint(2, 250)}"
