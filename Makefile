@@ -18,6 +18,8 @@ endif
 # Tests wait for real programs more than they compute: five workers for two processors. Long ones stand beside each other in
 # their files: who is done takes over from who is not (--dist worksteal).
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell echo $$((5 * $$(nproc) / 2)))
+# Tests start the command hundreds of times: with no bytecode kept, each start compiles all of it again (a second).
+export PYTHONDONTWRITEBYTECODE :=
 # The wheels bring node and pyright with them: no look-up, no download, whatever else is on PATH.
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
