@@ -67,8 +67,11 @@ class Child(Protocol):
 class Starter(Protocol):
     """Starts children."""
 
-    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
-        """One, by the words behind ``lbsync``, for ``actor``; after the deadline it is stopped, and killed if need be."""
+    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
+        """One, by the words behind ``lbsync``, for ``actor``; after the deadline it is stopped, and killed if need be.
+
+        ``order`` is written beside a run that it begins.
+        """
         ...
 
 
@@ -79,7 +82,7 @@ class CommandLine:
         # -P: no module comes from the folder that the service was started in.
         self._program = tuple(program)
 
-    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
+    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
         """Start it. Raises OSError."""
         with ExitStack() as ends:
             said, told = (ends.enter_context(os.fdopen(_nameless(name), "rb")) for name in ("said", "told"))
@@ -89,16 +92,17 @@ class CommandLine:
                 stdin=DEVNULL,
                 stdout=said.fileno(),
                 stderr=told.fileno(),
-                env=environment(os.environ, actor),
+                env=environment(os.environ, actor, order),
                 start_new_session=True,
             )
             return _Running(process, said.fileno(), told.fileno(), ends.pop_all(), deadline_s)
 
 
-def environment(ours: Mapping[str, str], actor: str) -> dict[str, str]:
-    """A child's environment: the service's, for secrets that the configuration takes from there, and who asked."""
+def environment(ours: Mapping[str, str], actor: str, order: str) -> dict[str, str]:
+    """A child's environment: the service's, for secrets that the configuration takes from there, who asked, and for what."""
     kept = {name: value for name, value in ours.items() if name not in _OURS}
-    return kept | {"LBSYNC_ACTOR": actor, "NO_COLOR": "1", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
+    told = {"LBSYNC_ACTOR": actor, "LBSYNC_ORDER": order}
+    return kept | told | {"NO_COLOR": "1", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
 
 
 def _nameless(name: str) -> int:

@@ -64,6 +64,11 @@ class Job:
         """Whether it may change a farm."""
         return self.kind in CHANGING
 
+    @property
+    def order(self) -> str:
+        """How its run is known in the ledger: by the proposal that it carries out, which outlives a restart, else by itself."""
+        return self.proposal or self.id
+
     def state(self) -> JobState:
         """As it is shown."""
         return JobState(
@@ -209,7 +214,7 @@ class Jobs:
         job.began = _now()
         deadline_s = None if job.changes else self._within_s
         try:
-            job.child = await self._start(job.words, job.actor, deadline_s)
+            job.child = await self._start(job.words, job.actor, deadline_s, job.order)
             self._tell(job)
             if self._closing or job.stopped_by is not None:
                 job.child.stop()

@@ -42,7 +42,7 @@ def test_a_child_that_hangs_takes_along_what_it_started(
 
     async def scene() -> None:
         child = await CommandLine((sys.executable, "-I", "-S", "-c", _STARTS_ANOTHER))(
-            [str(pipe), when_asked], "anna", 0.01
+            [str(pipe), when_asked], "anna", 0.01, ""
         )
         while await said() != b"x":
             pass
@@ -67,7 +67,7 @@ def test_no_module_comes_from_the_folder_that_it_was_started_in(
     monkeypatch.chdir(tmp_path)
 
     async def scene() -> None:
-        child = await CommandLine()(["--version"], "anna", 60)
+        child = await CommandLine()(["--version"], "anna", 60, "")
         ended = await child.wait(lambda _line: None)
         assert (ended.code, ended.document) == (0, None)
 

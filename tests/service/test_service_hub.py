@@ -339,14 +339,39 @@ def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path) -> None:
         hub = stage.hub()
         await hub.propose("contoso", "apply", Options(), ANNA)
         await hub.jobs.idle()
-        approved = proposed(hub).model_copy(update={"approvals": ("bea",)})
-        await hub._farms["contoso"].put(approved)  # pyright: ignore[reportPrivateUsage] -- and here it is killed  # pyright: ignore[reportPrivateUsage]
-        if begun:
-            stage.run(RunPhase.UNDONE, "approved by bea, asked by anna via lbsync serve (lbsync)")
+        approved = proposed(hub).model_copy(update={"approvals": ("bea" * 200,)})
+        await hub._farms["contoso"].put(approved)  # pyright: ignore[reportPrivateUsage] -- and here it is killed
+        stage.run(RunPhase.UNDONE, f"approved by {'bea' * 90}", order=approved.id if begun else None)
         again = stage.hub()
         await stage.turns(again, 6)
         assert again.state("contoso").proposals == ()
         assert stage.names.count("apply") == (0 if begun else 1)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_run_is_the_job_s_only_where_it_was_begun_for_it(ours: bool, tmp_path: Path) -> None:
+    """A command that ends without a word: a run that somebody began at the command line meanwhile is none of its own."""
+    stage = Stage(tmp_path)
+    stage.say("plan", plan("a").model_dump(mode="json"), 2)
+    stage.waits("apply")
+
+    async def scene() -> None:
+        hub = stage.hub()
+        await hub.propose("contoso", "apply", Options(), ANNA)
+        await hub.jobs.idle()
+        found = proposed(hub)
+        job = await hub.approve("contoso", found.id, ANNA)
+        assert isinstance(job, JobState)
+        await until(hub, lambda: bool(hub.job(job.id).lines))
+        run_id = stage.run(RunPhase.APPLYING, order=found.id if ours else None)
+        await hub.rounds.tick()
+        assert hub.job(job.id).run_id == (run_id if ours else None)
+        hub.jobs.stop(job.id)
+        await hub.jobs.idle()
+        assert hub.job(job.id).run_id == (run_id if ours else None)
+        assert bool(hub.state("contoso").proposals) is not ours
 
     play(scene)
 

@@ -38,7 +38,7 @@ class Dead:
         self.at_work: dict[str, Hangs] = {}
         self.deadlines: list[tuple[str, float | None]] = []
 
-    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
+    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
         """One more."""
         name = Path(words[words.index("--state") + 1]).name
         self.deadlines.append((words[0], deadline_s))
@@ -124,7 +124,7 @@ def test_what_nobody_thought_of_ends_one_job_and_not_the_queue(tmp_path: Path) -
     """The next one begins, and this one says so."""
     stage = Stage(tmp_path)
 
-    async def start(words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
+    async def start(words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
         raise RecursionError
 
     async def scene() -> None:
