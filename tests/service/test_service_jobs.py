@@ -103,6 +103,30 @@ def test_a_change_does_not_wait_for_the_place_of_a_look(tmp_path: Path) -> None:
     play(scene)
 
 
+def test_a_change_is_shown_for_as_long_as_it_is_at_work(tmp_path: Path) -> None:
+    """Though a confirmation comes and goes beside it: one that hangs then says nothing any more."""
+    stage = Stage(tmp_path)
+
+    async def scene() -> None:
+        hub, start = dead(stage)
+        run_id = stage.run(RunPhase.UNDONE)
+        back = await hub.act("contoso", run_id, "rollback", ANNA)
+        await until(hub, lambda: hub.state("contoso").job is not None)
+        hangs = start.at_work.pop("contoso")
+        kept = await hub.act("contoso", run_id, "confirm", ANNA)
+        await until(hub, lambda: "contoso" in start.at_work)
+        start.end()
+        await until(hub, lambda: hub.job(kept.id).ended is not None)
+        seen = hub.state("contoso").job
+        assert seen is not None
+        assert seen.id == back.id
+        hangs.over.set()
+        await hub.jobs.idle()
+        assert hub.state("contoso").job is None
+
+    play(scene)
+
+
 def test_an_ended_job_keeps_no_document(tmp_path: Path) -> None:
     """What a look printed is in the state; forty of them for each farm would fill the memory over the days."""
     stage = Stage(tmp_path)
