@@ -101,14 +101,17 @@ class Outlets:
         await self._state(state)
 
     def _job(self, job: JobState) -> None:
-        if self.counting.job(job):
-            try:
+        try:
+            if self.counting.job(job):
                 job_span(self.traces, job)
-            except Exception:  # noqa: BLE001  # see the rule of this file
-                _LOG.exception("a span was not told")
+        except Exception:  # noqa: BLE001  # see the rule of this file
+            _LOG.exception("a command was not counted, or not traced", namespace=job.namespace)
 
     async def _state(self, state: NamespaceState) -> None:
-        self.counting.state(state)
+        try:
+            self.counting.state(state)
+        except Exception:  # noqa: BLE001  # see the rule of this file
+            _LOG.exception("runs were not counted", namespace=state.name)
         try:
             await asyncio.to_thread(self.post.tell, state)  # it writes to the disk
         except Exception:  # noqa: BLE001  # see the rule of this file

@@ -141,6 +141,21 @@ def test_a_fault_in_one_outlet_stops_nothing(tmp_path: Path, monkeypatch: pytest
     assert 'lbsync_jobs_total{kind="look",namespace="mail",outcome="done"} 2.0' in exposition((), own.counting).decode()
 
 
+def test_a_notice_is_told_though_nothing_could_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the reader of the hub end there, after which nothing would be told any more."""
+    hub = FakeHub(namespace())
+    own = outlets(hub, tmp_path)
+
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(own.counting, "job", broken)
+    monkeypatch.setattr(own.counting, "state", broken)
+    ended(hub, "j1", 1)
+    asyncio.run(own.changed(Changed("mail", "job", "j1")))
+    assert own.post.states()[0].pending > 0
+
+
 def test_a_request_is_a_line_without_secrets(tmp_path: Path) -> None:
     """Method, path, status, time, who, number; no query, no token, and nothing of health."""
     hub, stream, spans = FakeHub(namespace()), StringIO(), InMemorySpanExporter()
