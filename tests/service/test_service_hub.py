@@ -506,8 +506,12 @@ def test_decisions_go_on_where_their_file_was_moved_away(tmp_path: Path, monkeyp
     """While the service runs, as logrotate does: old and new are whole chains; and no decision costs a look at all before it."""
     path, old = tmp_path / "decisions.jsonl", tmp_path / "decisions.jsonl.1"
     log = Decisions(path)
+
+    def whole(_: Path) -> bytes:
+        pytest.fail("all of it was read")
+
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", lambda _: pytest.fail("all of it was read"))
+        patched.setattr(Path, "read_bytes", whole)
         for number in range(3):
             log.add("anna", "a", "declined", f"p{number}", "why " * 2000)  # longer than what is read at once
         path.rename(old)
