@@ -142,7 +142,7 @@ def carry_out(
 
     from lbsync.cli.backstop import backstop
     from lbsync.cli.evidence import look_from_outside, watching
-    from lbsync.cli.running import Story, actor, at_work, finish, open_ledger
+    from lbsync.cli.running import Story, actor, at_work, finish, open_ledger, order
     from lbsync.engine import new_run_id
     from lbsync.run import RunPhase
 
@@ -154,7 +154,7 @@ def carry_out(
             watching(screen, house, story, "Canary while it was applied", wanted=canary) as watch,
             at_work(screen, house, ledger, watch, timer, ignore_hangup=confirm_s is not None) as engine,
         ):
-            run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id)
+            run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id, order=order())
         if run.phase is RunPhase.APPLIED:
             look_from_outside(screen, house, look, story)
         return finish(screen, house, ledger, run, story, wanted=RunPhase.APPLIED)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 import threading
 from collections.abc import Generator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lbsync.report import Evidence, Found
 
 _LONGEST_ACTOR = 300
+_ORDER = re.compile(r"[0-9a-f]{16}")
 _ENDS = {
     RunPhase.UNDONE: ExitCode.TAKEN_BACK,
     RunPhase.HELD: ExitCode.NOT_TAKEN_BACK,
@@ -57,6 +59,12 @@ def actor() -> str:
     if asked:
         return f"{''.join(filter(str.isprintable, asked))} {VIA_SERVICE} ({name})"
     return f"{before} (sudo {name})" if before and before != name else name
+
+
+def order() -> str | None:
+    """The id of what the service began this process for; ``None`` where a person did. It tells it in LBSYNC_ORDER."""
+    told = os.environ.get("LBSYNC_ORDER", "")
+    return told if _ORDER.fullmatch(told) else None
 
 
 @contextmanager

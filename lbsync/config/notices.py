@@ -12,8 +12,8 @@ from pydantic import Field, StringConstraints
 from lbsync.config.reference import SecretRef
 from lbsync.config.shapes import Section, Text
 
-NoticeKind = Literal["expiry", "done", "failed", "waiting", "drift", "unseen", "recovered"]
-NOTICE_KINDS: tuple[NoticeKind, ...] = ("expiry", "done", "failed", "waiting", "drift", "unseen", "recovered")
+NoticeKind = Literal["expiry", "done", "failed", "stuck", "waiting", "drift", "unseen", "recovered"]
+NOTICE_KINDS: tuple[NoticeKind, ...] = ("expiry", "done", "failed", "stuck", "waiting", "drift", "unseen", "recovered")
 
 
 class NoticeSection(Section):
@@ -24,7 +24,7 @@ class NoticeSection(Section):
     url: SecretRef
     """A reference to the address, as apprise writes one: msteams://..., slack://..., mailtos://..., jsons://..."""
     kinds: Annotated[tuple[NoticeKind, ...], Field(min_length=1)] = NOTICE_KINDS
-    """What is told: expiry, done, failed, waiting (for approval), drift, unseen (a farm cannot be looked at), recovered."""
+    """What is told: expiry, done, failed, stuck (at work for hours), waiting (for approval), drift, unseen, recovered."""
     namespaces: Annotated[tuple[Text, ...], Field(min_length=1)] = ("*",)
     """Of which configurations: names, with * and ? as wildcards."""
     min_level: Literal["ok", "warning", "critical"] = "ok"

@@ -103,6 +103,8 @@ class ServiceSection(Section):
     """How often its drift is looked at; default: every six hours."""
     looks_at_once: Annotated[int, Field(ge=1, le=64)] = 4
     """How many farms are looked at at the same time."""
+    look_within_s: Annotated[float, Field(ge=10, le=86400)] = 600
+    """A look, a plan or whatever else only reads is ended after so long; a change never is."""
     stop_within_s: Annotated[float, Field(ge=1, le=3600)] = 90
     """When it ends: how long it waits for what is under way to stop between two steps."""
     notices: tuple[NoticeSection, ...] = ()

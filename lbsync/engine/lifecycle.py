@@ -46,10 +46,19 @@ class Engine:
         self._clock = clock or SystemClock()
         self._pacing = pacing or Pacing()
 
-    def apply(self, plan: Plan, *, actor: str, confirm_within_s: float | None = None, run_id: str | None = None) -> Run:
+    def apply(
+        self,
+        plan: Plan,
+        *,
+        actor: str,
+        confirm_within_s: float | None = None,
+        run_id: str | None = None,
+        order: str | None = None,
+    ) -> Run:
         """Apply a plan; the run as it came to rest.
 
         With ``confirm_within_s``, wait that long for ``confirm`` (from another process) once all is applied, else go back.
+        ``order`` is the id of what it is begun for, for whoever looks for this run in the ledger.
         Raises PlanRefused when another run is unfinished or a target is missing, LedgerError when the ledger fails.
         """
         self._refuse_missing(plan)
@@ -63,6 +72,7 @@ class Engine:
                 host=socket.gethostname(),
                 started=self._clock.now(),
                 confirm_within_s=confirm_within_s,
+                order=order,
             )
             run = Run.begin(started)
             self._journal.append(run_id, started)

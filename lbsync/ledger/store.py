@@ -160,7 +160,8 @@ class Ledger:
         with self._transaction("BEGIN"):
             rows = self._db.execute(
                 """SELECT first.run, first.payload ->> '$.plan.farm', first.payload ->> '$.actor',
-                    first.payload ->> '$.host', first.payload ->> '$.started', last.at, last.phase, last.kind
+                    first.payload ->> '$.host', first.payload ->> '$.started', last.at, last.phase, last.kind,
+                    first.payload ->> '$.order'
                 FROM (SELECT min(seq) AS born, max(seq) AS newest FROM events GROUP BY run) AS ends
                 JOIN events AS first ON first.seq = ends.born JOIN events AS last ON last.seq = ends.newest
                 ORDER BY born DESC"""
@@ -176,8 +177,9 @@ class Ledger:
                     last=datetime.fromisoformat(last),
                     phase=RunPhase(phase),
                     interrupted=kind == "interrupted",
+                    order=order,
                 )
-                for run_id, farm, actor, host, started, last, phase, kind in rows
+                for run_id, farm, actor, host, started, last, phase, kind, order in rows
             )
         except (ValueError, TypeError) as error:
             raise self._damaged("a run cannot be read") from error

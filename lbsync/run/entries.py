@@ -24,7 +24,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run at a glance. ``interrupted``: stopped by its operator; ``last`` is the time of its last event (UTC)."""
+    """A run at a glance. ``interrupted``: stopped by its operator; ``last`` is the time of its last event (UTC).
+
+    ``order`` is what the service began it for.
+    """
 
     run_id: str
     farm: str
@@ -34,6 +37,7 @@ class RunSummary:
     last: datetime
     phase: RunPhase
     interrupted: bool
+    order: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,10 @@ class Ending(StrEnum):
 
 
 class RunStarted(Value):
-    """A plan was accepted. ``confirm_within_s``: seconds an applied run waits for a person before it goes back."""
+    """A plan was accepted. ``confirm_within_s``: seconds an applied run waits for a person before it goes back.
+
+    ``order``: the id of what it was begun for, where the service did; there is one run for an order.
+    """
 
     kind: Literal["started"] = "started"
     run_id: str
@@ -44,6 +47,7 @@ class RunStarted(Value):
     host: str
     started: AwareDatetime
     confirm_within_s: float | None = None
+    order: str | None = None
 
 
 class Intended(Value):

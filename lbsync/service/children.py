@@ -41,11 +41,15 @@ _OURS = (
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended. ``document`` is what it answered, ``error`` what it told of a failure; ``None`` where it did not."""
+    """How a child ended. ``document`` is what it answered, ``error`` what it told of a failure; ``None`` where it did not.
+
+    ``late``: it was ended because it did not end in time.
+    """
 
     code: int
     document: dict[str, JsonValue] | None = None
     error: dict[str, JsonValue] | None = None
+    late: bool = False
 
 
 class Child(Protocol):
@@ -63,8 +67,11 @@ class Child(Protocol):
 class Starter(Protocol):
     """Starts children."""
 
-    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
-        """One, by the words behind ``lbsync``, for ``actor``; after the deadline it is stopped, and killed if need be."""
+    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
+        """One, by the words behind ``lbsync``, for ``actor``; after the deadline it is stopped, and killed if need be.
+
+        ``order`` is written beside a run that it begins.
+        """
         ...
 
 
@@ -75,7 +82,7 @@ class CommandLine:
         # -P: no module comes from the folder that the service was started in.
         self._program = tuple(program)
 
-    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
+    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
         """Start it. Raises OSError."""
         with ExitStack() as ends:
             said, told = (ends.enter_context(os.fdopen(_nameless(name), "rb")) for name in ("said", "told"))
@@ -85,16 +92,17 @@ class CommandLine:
                 stdin=DEVNULL,
                 stdout=said.fileno(),
                 stderr=told.fileno(),
-                env=environment(os.environ, actor),
+                env=environment(os.environ, actor, order),
                 start_new_session=True,
             )
             return _Running(process, said.fileno(), told.fileno(), ends.pop_all(), deadline_s)
 
 
-def environment(ours: Mapping[str, str], actor: str) -> dict[str, str]:
-    """A child's environment: the service's, for secrets that the configuration takes from there, and who asked."""
+def environment(ours: Mapping[str, str], actor: str, order: str) -> dict[str, str]:
+    """A child's environment: the service's, for secrets that the configuration takes from there, who asked, and for what."""
     kept = {name: value for name, value in ours.items() if name not in _OURS}
-    return kept | {"LBSYNC_ACTOR": actor, "NO_COLOR": "1", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
+    told = {"LBSYNC_ACTOR": actor, "LBSYNC_ORDER": order}
+    return kept | told | {"NO_COLOR": "1", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
 
 
 def _nameless(name: str) -> int:
@@ -110,6 +118,7 @@ class _Running:
         self._process, self._said, self._told = process, said, told
         self._ends, self._deadline_s = ends, deadline_s
         self._heard = 0
+        self._late_s: float | None = None
 
     def stop(self) -> None:
         with suppress(ProcessLookupError):
@@ -123,22 +132,22 @@ class _Running:
             finally:
                 listening.cancel()
             self._lines(heard, whole=True)
-            return read(code, _content(self._said))
+            return read(code, _content(self._said), self._late_s)
 
     async def _until_end(self) -> int:
         try:
             return await asyncio.wait_for(self._process.wait(), self._deadline_s)
         except TimeoutError:
+            self._late_s = self._deadline_s
             self.stop()
-        try:
-            return await asyncio.wait_for(self._process.wait(), _GRACE_S)
-        except TimeoutError:
-            self._kill()
-            return await self._process.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _GRACE_S)
+        self._kill()
+        return await self._process.wait()
 
     def _kill(self) -> None:
-        """It and whatever it started, such as ssh: its group is its own."""
-        with suppress(ProcessLookupError):
+        """It and whatever it started, such as an ssh that hangs and that it left behind: its group is its own."""
+        with suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:  # Windows
@@ -165,10 +174,11 @@ def _content(file: int) -> str:
     return os.pread(file, size, 0).decode("utf-8", "replace") if size <= _LARGEST_BYTES else ""
 
 
-def read(code: int, text: str) -> Ended:
+def read(code: int, text: str, late_s: float | None = None) -> Ended:
     """What a child said: documents one after the other, of which the last counts, and an error that it told.
 
-    Without either it tells that, since an end without a word must not be taken for a good one.
+    Without either it tells that, since an end without a word must not be taken for a good one. ``late_s``: it was ended after so
+    many seconds, which is why it failed, whatever it told.
     """
     document: dict[str, JsonValue] | None = None
     error: dict[str, JsonValue] | None = None
@@ -183,9 +193,23 @@ def read(code: int, text: str) -> Ended:
             error = cast("dict[str, JsonValue]", told)
         else:
             document = found
-    if document is None and error is None:
+    if document is None and late_s is not None:
+        error = late(late_s)
+    elif document is None and error is None:
         error = silent(code)
-    return Ended(code, document, error)
+    return Ended(code, document, error, late=late_s is not None)
+
+
+def late(after_s: float) -> dict[str, JsonValue]:
+    """The error of a child that only reads and was ended after so many seconds."""
+    return {
+        "kind": "Late",
+        "message": f"the command did not end within {after_s:.0f} seconds and was ended",
+        "where": "",
+        "state": "nothing was changed at the farm",
+        "remedy": "lbsync check tells who does not answer; where a look takes so long, raise look_within_s under [service]",
+        "code": "late",
+    }
 
 
 def silent(code: int) -> dict[str, JsonValue]:

@@ -17,7 +17,7 @@ from lbsync.service import overview, schedule
 from lbsync.service.beginning import Beginning, guarded, refresh
 from lbsync.service.clock import Clock
 from lbsync.service.farm import Farm
-from lbsync.service.going_on import half_way, wait_s
+from lbsync.service.going_on import begun_for, half_way, wait_s
 from lbsync.service.jobs import Job
 from lbsync.service.proposals import SCHEDULE, due, made, over
 from lbsync.service.values import Options, Proposal, RunState
@@ -138,11 +138,10 @@ class Ends:
         document = (job.result.document if job.result is not None else None) or {}
         run = document.get("run")
         await refresh(farm)
-        newest = next(iter(farm.state.runs), None)
         if isinstance(run, str):
             job.run_id = run
-        elif newest is not None and job.began is not None and newest.started >= job.began:
-            job.run_id = newest.run_id
+        elif job.run_id is None:
+            job.run_id = begun_for(farm.state.runs, job.order)
         if job.proposal is not None and any(one.id == job.proposal for one in farm.desk.proposals):
             await self._carried_out(farm, job, farm.proposal(job.proposal))
         unfinished = half_way(farm.state.runs)

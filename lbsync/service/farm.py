@@ -105,7 +105,10 @@ class Farm:
             if self.state.job is not None and self.state.job.id == job.id:
                 self.show(job=None)
         elif job.began is not None:
-            self.show(job=job.state())
+            # The change that waits for a confirmation is at work beside it, and is to be seen for as long as it is.
+            beside = job.kind == "confirm" and self.state.job is not None and self.state.job.id != job.id
+            if not beside:
+                self.show(job=job.state())
 
     def proposal(self, proposal_id: str) -> Proposal:
         """One on the desk. Raises NotFound."""

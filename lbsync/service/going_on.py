@@ -20,6 +20,11 @@ def half_way(runs: Iterable[RunState]) -> RunState | None:
     return next((run for run in runs if run.phase.unfinished), None)
 
 
+def begun_for(runs: Iterable[RunState], order: str) -> str | None:
+    """The run that was begun for this order, by its id. A run of the command line is nobody's, whenever it began."""
+    return next((run.run_id for run in runs if run.order == order), None)
+
+
 def ours(run: RunState) -> bool:
     """Whether the service began it."""
     return VIA_SERVICE in run.actor

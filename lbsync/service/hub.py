@@ -72,7 +72,9 @@ class ServiceHub:
         for index, namespace in enumerate(ordered):
             self._farms[namespace.name] = self._farm_of(namespace, store, index, len(ordered))
         self._ends = Ends(self._farms, section, self._clock)
-        self.jobs = Jobs(starter, self._tell_job, self._ends.settle, looks=section.looks_at_once)
+        self.jobs = Jobs(
+            starter, self._tell_job, self._ends.settle, looks=section.looks_at_once, within_s=section.look_within_s
+        )
         self._begin = self._ends.begin = Beginning(self.jobs, self._decisions)
         self.rounds = Rounds(
             self._farms, self.jobs, begin=self._begin, ends=self._ends, section=section, clock=self._clock

@@ -1,7 +1,8 @@
 """Jobs: one child at a time in each namespace, and not too many looks at once.
 
 Rule of this file: it queues, starts, remembers and stops; what a job is for, and what its end means, others know. A job ends when
-its child has; a child is never left behind by a job that is over.
+its child has; a child is never left behind by a job that is over. What only reads is ended after a time, a change never is; and a
+change does not wait for what waits for a place itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 
 from lbsync.service.children import Child, Ended, Starter
+from lbsync.service.places import Places
 from lbsync.service.port import Busy, NotFound
 from lbsync.service.values import JobKind, JobState, Kind, Options, Who
 
@@ -24,7 +26,6 @@ CHANGING: frozenset[JobKind] = frozenset({"rotate", "apply", "prune", "rollback"
 _HURRIED: frozenset[JobKind] = frozenset({"plan", "advise"})
 """Not worth a wait for the end of a change, after which everything is different."""
 _LOG = logging.getLogger("lbsync.service")
-LOOK_DEADLINE_S = 900.0
 _LINES = 200
 _REMEMBERED = 40
 """Jobs of one namespace that are over."""
@@ -63,6 +64,11 @@ class Job:
         """Whether it may change a farm."""
         return self.kind in CHANGING
 
+    @property
+    def order(self) -> str:
+        """How its run is known in the ledger: by the proposal that it carries out, which outlives a restart, else by itself."""
+        return self.proposal or self.id
+
     def state(self) -> JobState:
         """As it is shown."""
         return JobState(
@@ -82,13 +88,22 @@ class Job:
 
 
 class Jobs:
-    """All of them. ``tell`` hears of every change of a job; ``settle`` is awaited at its end, before the next one begins."""
+    """All of them. ``tell`` hears of every change of a job; ``settle`` is awaited at its end, before the next one begins.
+
+    ``looks``: so many children that only read at once, each ended after ``within_s`` seconds.
+    """
 
     def __init__(
-        self, start: Starter, tell: Callable[[Job], None], settle: Callable[[Job], Awaitable[None]], *, looks: int
+        self,
+        start: Starter,
+        tell: Callable[[Job], None],
+        settle: Callable[[Job], Awaitable[None]],
+        *,
+        looks: int,
+        within_s: float,
     ) -> None:
         self._start, self._tell, self._settle = start, tell, settle
-        self._looks = asyncio.Semaphore(looks)
+        self._places, self._within_s = Places(looks), within_s
         self._queues: dict[str, deque[Job]] = {}
         self._known: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,9 +132,12 @@ class Jobs:
             self._spawn(self._run(job))
         else:
             queue = self._queues.setdefault(job.namespace, deque())
-            queue.append(job)
+            begun = bool(queue) and queue[0].began is not None
+            queue.insert(int(begun) if job.changes else len(queue), job)
             if len(queue) == 1:
                 self._spawn(self._work(job.namespace, queue))
+            elif queue[0] is job:
+                self._places.leave(job.namespace)
         self._tell(job)
         return job
 
@@ -172,23 +190,31 @@ class Jobs:
     async def _work(self, namespace: str, queue: deque[Job]) -> None:
         while queue:
             job = queue[0]
-            if job.changes:
+            if job.changes or job.ended is not None:
                 await self._run(job)
             else:
-                async with self._looks:
-                    await self._run(job)
-            if queue and queue[0] is job:
+                async with self._places.place(namespace) as there_is_one:
+                    if there_is_one and queue[0] is job:
+                        await self._read(job)
+            if job.ended is not None and queue[0] is job:
                 queue.popleft()
         self._queues.pop(namespace, None)
+
+    async def _read(self, job: Job) -> None:
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        await self._run(job)
+        failed = job.error is not None or (job.result is not None and job.result.late)
+        self._places.ended(job.namespace, failed=failed, after_s=clock() - began_s)
 
     async def _run(self, job: Job) -> None:
         if job.ended is not None or self._closing:  # stopped while it waited
             self._cancel(job)
             return
         job.began = _now()
-        deadline_s = None if job.changes else LOOK_DEADLINE_S
+        deadline_s = None if job.changes else self._within_s
         try:
-            job.child = await self._start(job.words, job.actor, deadline_s)
+            job.child = await self._start(job.words, job.actor, deadline_s, job.order)
             self._tell(job)
             if self._closing or job.stopped_by is not None:
                 job.child.stop()
@@ -222,6 +248,8 @@ class Jobs:
         queue = self._queues.get(job.namespace, deque())
         if job in queue and queue[0] is not job:
             queue.remove(job)
+        elif job in queue:
+            self._places.leave(job.namespace)
         if job.ended is None:
             job.ended = _now()
             job.error = {"kind": "Busy", "message": "it was stopped before it began", "where": job.namespace,

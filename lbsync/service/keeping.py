@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +26,8 @@ from lbsync.service.values import NamespaceState, Proposal
 
 GENESIS = "0" * 64
 _LARGEST_BYTES = 200_000_000
+_BLOCK = 4096
+_LOG = logging.getLogger("lbsync.service")
 _Kept = TypeVar("_Kept", bound=Value)
 
 
@@ -95,7 +100,10 @@ class Store:
 
 
 class Decisions:
-    """The log of decisions. Safe to use from several threads of one process."""
+    """The log of decisions. Safe to use from several threads of one process.
+
+    The file may be moved away at any time: the next decision begins a new one, with a chain of its own.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -105,8 +113,8 @@ class Decisions:
     def add(self, who: str, namespace: str, what: str, about: str, detail: str = "") -> Decision:
         """Write one; it is on the disk when this returns. Raises LbsyncError: then nothing was decided."""
         try:
-            with self._lock, open(self._path, "ab", opener=_private) as file:
-                last = self._last or _last(self._path)
+            with self._lock, open(self._path, "ab+", buffering=0, opener=_private) as file:
+                last = self._before(_last_line(file))
                 made = Decision(
                     seq=last.seq + 1 if last else 1,
                     at=datetime.now(UTC),
@@ -117,10 +125,7 @@ class Decisions:
                     detail=detail,
                     prev=last.hash if last else GENESIS,
                 ).sealed()
-                _whole(file.fileno(), self._path)
-                file.write((made.model_dump_json() + "\n").encode())
-                file.flush()
-                os.fsync(file.fileno())
+                _append(file, (made.model_dump_json() + "\n").encode())
                 self._last = made
         except OSError as error:
             raise LbsyncError(
@@ -131,6 +136,14 @@ class Decisions:
                 code=f"errno-{error.errno}",
             ) from None
         return made
+
+    def _before(self, line: bytes) -> Decision | None:
+        """The decision before the next one. What was written last counts, so that a file whose end was changed shows it."""
+        if not line:
+            if self._last is not None:
+                _LOG.warning("%s was moved away or emptied; a new chain of decisions begins", self._path)
+            return None
+        return self._last or _read(line, self._path)
 
 
 def verify(path: Path) -> int:
@@ -152,10 +165,9 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _last(path: Path) -> Decision | None:
-    lines = path.read_bytes().split(b"\n")[:-1]
+def _read(line: bytes, path: Path) -> Decision:
     try:
-        return Decision.model_validate_json(lines[-1]) if lines else None
+        return Decision.model_validate_json(line)
     except ValidationError:
         raise LbsyncError(
             "the last decision is not what was written",
@@ -166,12 +178,32 @@ def _last(path: Path) -> Decision | None:
         ) from None
 
 
-def _whole(file: int, path: Path) -> None:
-    """Without the piece of a line that a full disk, or a loss of power, left at the end: it was never acted on."""
-    text = path.read_bytes()
+def _last_line(file: FileIO) -> bytes:
+    """The last whole line, empty where there is none, found from the end.
+
+    The piece of a line that a full disk, or a loss of power, left behind it is taken away: it was never acted on.
+    """
+    at, text = file.seek(0, os.SEEK_END), b""
+    while at > 0 and text.count(b"\n") < 2:  # noqa: PLR2004 -- the end of the line, and of the one before
+        end, at = at, file.seek(max(0, at - _BLOCK))
+        text = file.read(end - at) + text
     kept = text.rfind(b"\n") + 1
     if kept != len(text):
-        os.ftruncate(file, kept)
+        file.truncate(at + kept)
+    return text[:kept].split(b"\n")[-2] if kept else b""
+
+
+def _append(file: FileIO, line: bytes) -> None:
+    """All of it, on the disk; or nothing, and OSError: what is told not to have been decided must not stand there."""
+    size = file.seek(0, os.SEEK_END)
+    try:
+        while line:
+            line = line[file.write(line) :]
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 def _load(path: Path, model: type[_Kept]) -> _Kept | None:

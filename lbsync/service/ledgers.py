@@ -91,6 +91,7 @@ def _state(found: RunSummary) -> RunState:
         started=found.started,
         last=found.last,
         interrupted=found.interrupted,
+        order=found.order,
     )
 
 

@@ -59,6 +59,10 @@ GAUGES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = MappingProxyType(
         "lbsync_drift_differences": ((NS,), "Differences from the configuration; absent until they were looked for."),
         "lbsync_proposals_waiting": ((NS,), "Plans that wait for approval."),
         "lbsync_job_running": ((NS,), "1 while a command is at work there, else 0."),
+        "lbsync_job_began_timestamp_seconds": (
+            (NS, "kind"),
+            "When the command that is at work there began; absent where none is.",
+        ),
         "lbsync_runs_half_way": ((NS,), "Recent runs that stand half-way: lbsync resume or rollback."),
         "lbsync_last_success_timestamp_seconds": ((NS,), "When the newest run that was applied ended."),
         "lbsync_target_read_seconds": (
@@ -133,8 +137,10 @@ def _samples(state: NamespaceState, now: datetime) -> Iterator[Sample]:
     if state.drift is not None:
         yield "lbsync_drift_differences", (), state.drift.count
     yield "lbsync_proposals_waiting", (), len(state.proposals)
-    job = state.job
-    yield "lbsync_job_running", (), job is not None and job.began is not None and job.ended is None
+    began = state.job.began if state.job is not None and state.job.ended is None else None
+    yield "lbsync_job_running", (), began is not None
+    if state.job is not None and began is not None:
+        yield "lbsync_job_began_timestamp_seconds", (state.job.kind,), began.timestamp()
     yield "lbsync_runs_half_way", (), sum(run.interrupted and run.phase.unfinished for run in state.runs)
     done = [run.last for run in state.runs if run.phase is RunPhase.APPLIED]
     if done:

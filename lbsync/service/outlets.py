@@ -24,6 +24,7 @@ from lbsync.service.port import Hub, NotFound
 from lbsync.service.traces import job_span, traces
 from lbsync.service.values import Changed, JobState, NamespaceState
 
+_AGAIN_S = 600.0
 _LOG = structlog.stdlib.get_logger("lbsync.service.outlets")
 
 
@@ -55,7 +56,7 @@ class Outlets:
             sender=sender,
             templates=(base / templates).expanduser() if templates is not None else None,
         )
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self.listening = asyncio.Event()
         """Set once every farm was seen, and no change is missed any more."""
 
@@ -67,23 +68,33 @@ class Outlets:
     def start(self) -> None:
         """Begin to listen and to send."""
         self.post.start()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._again()))
 
     async def close(self) -> None:
         """End; what is not sent yet is on the disk."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await asyncio.to_thread(self.post.close)
         await asyncio.to_thread(self.traces.close)
 
     async def _run(self) -> None:
         async with self._hub.events() as changes:
-            for state in tuple(self._hub.states().values()):
-                await self._state(state)
+            await self._all()
             self.listening.set()
             async for change in changes:
                 await self.changed(change)
+
+    async def _again(self) -> None:
+        """What time alone brings: days go by, and a change that hangs says nothing."""
+        while True:
+            await asyncio.sleep(_AGAIN_S)
+            await self._all()
+
+    async def _all(self) -> None:
+        for state in tuple(self._hub.states().values()):
+            await self._state(state)
 
     async def changed(self, change: Changed) -> None:
         """One change of the hub, for all outlets."""
@@ -101,14 +112,17 @@ class Outlets:
         await self._state(state)
 
     def _job(self, job: JobState) -> None:
-        if self.counting.job(job):
-            try:
+        try:
+            if self.counting.job(job):
                 job_span(self.traces, job)
-            except Exception:  # noqa: BLE001  # see the rule of this file
-                _LOG.exception("a span was not told")
+        except Exception:  # noqa: BLE001  # see the rule of this file
+            _LOG.exception("a command was not counted, or not traced", namespace=job.namespace)
 
     async def _state(self, state: NamespaceState) -> None:
-        self.counting.state(state)
+        try:
+            self.counting.state(state)
+        except Exception:  # noqa: BLE001  # see the rule of this file
+            _LOG.exception("runs were not counted", namespace=state.name)
         try:
             await asyncio.to_thread(self.post.tell, state)  # it writes to the disk
         except Exception:  # noqa: BLE001  # see the rule of this file

@@ -17,9 +17,9 @@ from lbsync.service.beginning import Beginning, guarded, refresh
 from lbsync.service.clock import Clock
 from lbsync.service.ends import Ends
 from lbsync.service.farm import Farm
-from lbsync.service.going_on import half_way, to_resume
+from lbsync.service.going_on import begun_for, half_way, to_resume
 from lbsync.service.jobs import Job, Jobs
-from lbsync.service.proposals import SCHEDULE, asked, enough
+from lbsync.service.proposals import SCHEDULE, enough
 
 _LOG = logging.getLogger("lbsync.service")
 TICK_S = 1.0
@@ -75,7 +75,7 @@ class Rounds:
         if stamp != farm.stamp:
             await refresh(farm)
             if active is not None and farm.state.runs:
-                active.run_id = active.run_id or (run.run_id if (run := half_way(farm.state.runs)) else None)
+                active.run_id = active.run_id or begun_for(farm.state.runs, active.order)
                 farm.tell_run(farm.state.runs[0].run_id)
         config = _changed_at(farm.namespace.config)
         if farm.config_stamp not in {0, config}:
@@ -117,7 +117,7 @@ class Rounds:
         for proposal in farm.desk.proposals:
             if not enough(proposal):
                 continue
-            begun = any(asked(proposal) in run.actor and run.started >= proposal.asked_at for run in farm.state.runs)
+            begun = begun_for(farm.state.runs, proposal.id) is not None
             late = proposal.expires_at <= self._clock.wall()
             if late and not begun:
                 why = "it was approved, and the service could not begin it in time"

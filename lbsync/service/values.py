@@ -87,7 +87,10 @@ class DriftState(Value):
 
 
 class RunState(Value):
-    """A run at a glance; ``words`` is its phase as people are told, ``actor`` who began it."""
+    """A run at a glance; ``words`` is its phase as people are told, ``actor`` who began it.
+
+    ``order`` is the id of the proposal or job that the service began it for, ``None`` for a run of the command line.
+    """
 
     run_id: str
     phase: RunPhase
@@ -96,6 +99,7 @@ class RunState(Value):
     started: AwareDatetime
     last: AwareDatetime
     interrupted: bool = False
+    order: str | None = None
 
 
 class StepState(Value):

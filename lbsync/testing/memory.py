@@ -229,4 +229,5 @@ class MemoryJournal:
             last=started.started,
             phase=run.phase,
             interrupted=run.interrupted,
+            order=started.order,
         )

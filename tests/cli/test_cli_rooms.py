@@ -16,6 +16,7 @@ import structlog
 import typer
 from pydantic import BaseModel, SecretStr
 
+from lbsync.cli import running
 from lbsync.cli.command import Session, command
 from lbsync.cli.evidence import expected
 from lbsync.cli.house import Look, listeners
@@ -340,6 +341,18 @@ def test_signals_ask_for_a_stop_and_are_put_back() -> None:
     with stopping(stop, said.append, ignore_hangup=False):
         signal.raise_signal(signal.SIGHUP)
     assert stop.is_set()
+
+
+def test_what_the_service_wants_is_written_beside_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its order, where there is one; whatever else stands in that variable is none."""
+    for told, order in (
+        ("0123456789abcdef", "0123456789abcdef"),
+        ("", None),
+        ("0123456789abcdef\n", None),
+        ("x" * 16, None),
+    ):
+        monkeypatch.setenv("LBSYNC_ORDER", told)
+        assert running.order() == order
 
 
 def test_no_handlers_outside_the_main_thread() -> None:

@@ -78,7 +78,7 @@ def test_the_commented_defaults_of_the_example_are_the_defaults() -> None:
     defaults += (
         "|connect_timeout_s|allow_drift|trusted_leg|exchange|transport|scheme|https_port|http_port|allow_self_signed"
         "|rotate|warn_days|critical_days|every_s|jitter_s|retry_first_s|retry_most_s"
-        "|approve|four_eyes|proposal_s|resume|drift_every_s|looks_at_once|idle_s|lasting_s|stop_within_s"
+        "|approve|four_eyes|proposal_s|resume|drift_every_s|looks_at_once|look_within_s|idle_s|lasting_s|stop_within_s"
     )
     full = re.sub(rf"^# ({defaults}) =", r"\1 =", text, flags=re.MULTILINE)
     assert full != text

@@ -72,9 +72,10 @@ def test_runs_at_a_glance(tmp_path: Path) -> None:
     """The newest first, with who, where, when and in which phase; the unfinished one is found."""
     with Ledger(written(tmp_path / "l.db"), now=lambda: NOW) as ledger:
         assert ledger.latest_unfinished() is None
-        for event in (started("r2"), Interrupted()):
+        for event in (started("r2").model_copy(update={"order": "o2"}), Interrupted()):
             ledger.append("r2", event)
         newest, oldest = ledger.runs()
+        assert (newest.order, oldest.order) == ("o2", None)
         assert (newest.run_id, newest.phase, newest.interrupted) == ("r2", RunPhase.APPLYING, True)
         assert (newest.farm, newest.actor, newest.host, newest.started, newest.last) == (
             "contoso",

@@ -140,6 +140,7 @@ def test_it_looks_proposes_and_carries_out_what_was_approved(published: Rehearsa
             assert {one["light"] for one in seen["listeners"]} == {"green"}, seen
             (run,) = served.ask("GET", "namespaces/served/runs")
             assert (run["phase"], "asked by schedule via lbsync serve" in run["actor"]) == ("applied", True)
+            assert run["order"] == proposal["id"]
             assert served.ask("GET", "namespaces/served/ledger")["ok"]
             process = served.process
         assert process.returncode == 0

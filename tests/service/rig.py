@@ -112,16 +112,16 @@ class Stage:
         """The commands, in the order they began."""
         return [words[0] for words, _ in self.calls]
 
-    def run(
-        self, phase: RunPhase, actor: str = "schedule via lbsync serve (x)", *, started: datetime | None = None
-    ) -> str:
+    def run(self, phase: RunPhase, actor: str = "schedule via lbsync serve (x)", *, order: str | None = None) -> str:
         """A run in the ledger, in this phase as far as beginning it goes."""
         from lbsync.ledger import Ledger
         from lbsync.run import Ending, RunEnded, TurnedBack
 
         with Ledger(self.namespaces[0].ledger) as ledger:
             run_id = f"r{len(ledger.runs()) + 1}"
-            made = RunStarted(run_id=run_id, plan=plan("a"), actor=actor, host="h", started=started or NOW)
+            made = RunStarted(
+                run_id=run_id, plan=plan("a"), actor=actor, host="h", started=datetime.now(UTC), order=order
+            )
             ledger.append(run_id, made)
             if phase is RunPhase.UNDONE:
                 ledger.append(run_id, TurnedBack(reason="it failed", actor=actor))

@@ -192,7 +192,12 @@ def test_a_job_before_its_run_can_be_read(folder: Path) -> None:
     )
     with client(app_for(folder, hub)) as browser:
         browser.login("approver")
-        assert "looking at lb1" in _get(browser, "/n/mail/jobs/j-1")
+        shown = _get(browser, "/n/mail/jobs/j-1")
+        assert "looking at lb1" in shown
+        begun = 'begun <time datetime="2026-06-01T12:00:00Z" data-ago>'
+        assert begun in shown
+        hub.kept["mail"] = namespace().model_copy(update={"job": hub.jobs["j-1"]})
+        assert all(begun in _get(browser, path) for path in ("/", "/n/mail"))  # one that hangs is seen to be old
         assert f'/n/mail/proposals/{PROPOSAL}"' in _get(browser, "/n/mail/jobs/j-2")
         assert browser.ask("GET", "/n/other/jobs/j-1").status_code == 404
         assert _send(browser, "/n/other/jobs/j-1/stop")[0] == 404

@@ -47,6 +47,7 @@ def full() -> tuple[NamespaceState, Counting, NoticeState]:
     counting.job(job("look", 0, "j2"))
     state = before.model_copy(
         update={
+            "job": job("rotate", None),
             "calls": {"ex1": 0.8, "lb1": 0.1, "directory": 2.0},
             "runs": (run_state("r2"), run_state("r1", RunPhase.APPLYING).model_copy(update={"interrupted": True})),
         }
@@ -106,11 +107,16 @@ def test_what_a_farm_is_like(scraped: dict[str, set[str]]) -> None:
     assert value(page, "lbsync_service_mode_right", service="owa") == 0
     assert value(page, "lbsync_namespace_level", level="warning") == 1
     assert value(page, "lbsync_runs_half_way") == 1
+    assert value(page, "lbsync_job_running") == 1
+    assert value(page, "lbsync_job_began_timestamp_seconds", kind="rotate") == NOW.timestamp()
     assert value(page, "lbsync_target_read_seconds", target="directory") == 2
     assert value(page, "lbsync_notice_failures_total", target="team") == 2
     nothing = exposition((NamespaceState(name="new"),), Counting(), (), NOW)
     assert value(nothing, "lbsync_namespace_level", namespace="new", level="unknown") == 1
     assert value(nothing, "lbsync_drift_differences") is None
+    ended = exposition((state.model_copy(update={"job": job("rotate", 0)}),), Counting(), (), NOW)
+    assert value(ended, "lbsync_job_running") == 0
+    assert value(ended, "lbsync_job_began_timestamp_seconds") is None
 
 
 def test_what_alerts_wait_for_is_there_before_it_happens() -> None:

@@ -192,6 +192,18 @@ def test_the_kind_of_a_run_is_that_of_its_job() -> None:
     assert "EX01 did not answer" in text_of(story.last[0]).body
 
 
+def test_a_change_at_work_for_hours_is_told_once() -> None:
+    """By the clock, each by itself; a look is not: it is ended."""
+    story = Story()
+    for kind, hours, expected in (
+        ("rotate", 3.9, []), ("look", 9, []), ("rotate", 4, [("stuck", "critical")]), ("rotate", 9, []),
+    ):  # fmt: skip
+        assert story.next(now=NOW + timedelta(hours=hours), job=job("j", kind, None, run_id="r1")) == expected
+    assert story.next(now=NOW + timedelta(hours=9), job=job("j", "rotate", 0, run_id="r1")) == []
+    assert story.next(now=NOW + timedelta(hours=9), job=job("k", "prune", None)) == [("stuck", "critical")]
+    assert "prune has been at work for 9 hours" in text_of(story.last[0]).title
+
+
 def test_a_proposal_is_told_once() -> None:
     """While it waits; another one is told by itself."""
     story = Story()

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -179,6 +180,26 @@ def test_a_damaged_memory_is_put_aside_and_a_full_disk_stops_nothing(tmp_path: P
     assert office.work() is None
     assert sent == ["contoso: cannot be looked at"]
     assert office.states()[0].sent == 1
+
+
+def test_nobody_waits_for_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How it stands is read by the loop that answers everybody."""
+    office = post(tmp_path, Receiver(200), [NOW])
+    writes, done = threading.Event(), threading.Event()
+
+    def slow(_path: Path, _text: str) -> None:
+        writes.set()
+        done.wait(60)
+
+    monkeypatch.setattr("lbsync.service.notices.post.write_private", slow)
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            told = threads.submit(office.tell, UNSEEN)
+            assert writes.wait(60)
+            assert threads.submit(office.states).result(10)[0].pending == 1
+            assert not told.done()
+        finally:
+            done.set()
 
 
 def test_no_targets_no_work(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -139,6 +139,49 @@ def test_a_fault_in_one_outlet_stops_nothing(tmp_path: Path, monkeypatch: pytest
         "ZeroDivisionError"
     ] * 4
     assert 'lbsync_jobs_total{kind="look",namespace="mail",outcome="done"} 2.0' in exposition((), own.counting).decode()
+
+
+def test_what_time_alone_brings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that hangs changes nothing: its farm is seen again by itself."""
+    monkeypatch.setattr("lbsync.service.outlets._AGAIN_S", 0.01)
+    hub = FakeHub(namespace())
+
+    async def story() -> None:
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+        def sender(_url: SecretStr, text: Text, _level: object) -> str:
+            if "has been at work for" in text.title:
+                loop.call_soon_threadsafe(told.set)
+            return ""
+
+        own = outlets(hub, tmp_path, sender)
+        own.start()
+        await own.listening.wait()
+        began = datetime(2020, 1, 1, tzinfo=UTC)
+        job = ended(hub, "j1", 0).model_copy(
+            update={"kind": "rotate", "began": began, "ended": None, "exit_code": None}
+        )
+        hub.kept["mail"] = namespace().model_copy(update={"job": job})
+        await asyncio.wait_for(told.wait(), 30)
+        await own.close()
+
+    asyncio.run(story())
+
+
+def test_a_notice_is_told_though_nothing_could_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the reader of the hub end there, after which nothing would be told any more."""
+    hub = FakeHub(namespace())
+    own = outlets(hub, tmp_path)
+
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(own.counting, "job", broken)
+    monkeypatch.setattr(own.counting, "state", broken)
+    ended(hub, "j1", 1)
+    with json_lines(Redactor(), StringIO()):
+        asyncio.run(own.changed(Changed("mail", "job", "j1")))
+    assert own.post.states()[0].pending > 0
 
 
 def test_a_request_is_a_line_without_secrets(tmp_path: Path) -> None:

@@ -13,18 +13,21 @@ from lbsync.service import children
 from lbsync.service.children import CommandLine
 from tests.service.rig import play
 
-_STUBBORN = """
+_STARTS_ANOTHER = """
 import os, signal, subprocess, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, getattr(signal, sys.argv[2]))
 held = os.open(sys.argv[1], os.O_WRONLY)
-own = f"import os, signal; os.write({held}, b'x'); signal.pause()"
+own = f"import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write({held}, b'x'); signal.pause()"
 subprocess.run([sys.executable, "-I", "-S", "-c", own], pass_fds=(held,))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-def test_a_child_that_is_killed_takes_along_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as an ssh that hangs: nothing is left holding the pipe."""
+@pytest.mark.parametrize(("when_asked", "code"), [("SIG_IGN", -9), ("SIG_DFL", -15)])
+def test_a_child_that_hangs_takes_along_what_it_started(
+    when_asked: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an ssh that hangs: nothing is left holding the pipe, and why it was ended is told."""
     monkeypatch.setattr(children, "_GRACE_S", 0.01)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -38,11 +41,13 @@ def test_a_child_that_is_killed_takes_along_what_it_started(tmp_path: Path, monk
             return None
 
     async def scene() -> None:
-        child = await CommandLine((sys.executable, "-I", "-S", "-c", _STUBBORN))([str(pipe)], "anna", 0.01)
+        child = await CommandLine((sys.executable, "-I", "-S", "-c", _STARTS_ANOTHER))(
+            [str(pipe), when_asked], "anna", 0.01, ""
+        )
         while await said() != b"x":
             pass
         ended = await child.wait(lambda _line: None)
-        assert ended.code == -9
+        assert (ended.code, ended.late, (ended.error or {}).get("code")) == (code, True, "late")
         while await said() != b"":
             pass
 
@@ -62,7 +67,7 @@ def test_no_module_comes_from_the_folder_that_it_was_started_in(
     monkeypatch.chdir(tmp_path)
 
     async def scene() -> None:
-        child = await CommandLine()(["--version"], "anna", 60)
+        child = await CommandLine()(["--version"], "anna", 60, "")
         ended = await child.wait(lambda _line: None)
         assert (ended.code, ended.document) == (0, None)
 

@@ -314,10 +314,10 @@ def test_a_child_that_says_nothing_did_not_end_well() -> None:
 
 def test_a_child_gets_secrets_and_not_what_is_the_service_s() -> None:
     """What the configuration takes from the environment it must find there."""
-    ours = {"PW": "x", "LBSYNC_STATE": "/s", "NOTIFY_SOCKET": "/n", "LBSYNC_ACTOR": "mallory"}
-    made = environment(ours, "anna")
+    ours = {"PW": "x", "LBSYNC_STATE": "/s", "NOTIFY_SOCKET": "/n", "LBSYNC_ACTOR": "mallory", "LBSYNC_ORDER": "0"}
+    made = environment(ours, "anna", "1")
     assert made["PW"] == "x"
-    assert made["LBSYNC_ACTOR"] == "anna"
+    assert (made["LBSYNC_ACTOR"], made["LBSYNC_ORDER"]) == ("anna", "1")
     assert not {"LBSYNC_STATE", "NOTIFY_SOCKET"} & set(made)
 
 

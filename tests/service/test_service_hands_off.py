@@ -73,7 +73,7 @@ def test_a_stop_is_heard_and_known_at_once(tmp_path: Path) -> None:
     (stage.state / "serve" / "decisions.jsonl").mkdir(parents=True)
     children: list[Endless] = []
 
-    async def start(words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
+    async def start(words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
         children.append(Endless())
         return children[-1]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -339,14 +341,39 @@ def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path) -> None:
         hub = stage.hub()
         await hub.propose("contoso", "apply", Options(), ANNA)
         await hub.jobs.idle()
-        approved = proposed(hub).model_copy(update={"approvals": ("bea",)})
-        await hub._farms["contoso"].put(approved)  # pyright: ignore[reportPrivateUsage] -- and here it is killed  # pyright: ignore[reportPrivateUsage]
-        if begun:
-            stage.run(RunPhase.UNDONE, "approved by bea, asked by anna via lbsync serve (lbsync)")
+        approved = proposed(hub).model_copy(update={"approvals": ("bea" * 200,)})
+        await hub._farms["contoso"].put(approved)  # pyright: ignore[reportPrivateUsage] -- and here it is killed
+        stage.run(RunPhase.UNDONE, f"approved by {'bea' * 90}", order=approved.id if begun else None)
         again = stage.hub()
         await stage.turns(again, 6)
         assert again.state("contoso").proposals == ()
         assert stage.names.count("apply") == (0 if begun else 1)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_run_is_the_job_s_only_where_it_was_begun_for_it(ours: bool, tmp_path: Path) -> None:
+    """A command that ends without a word: a run that somebody began at the command line meanwhile is none of its own."""
+    stage = Stage(tmp_path)
+    stage.say("plan", plan("a").model_dump(mode="json"), 2)
+    stage.waits("apply")
+
+    async def scene() -> None:
+        hub = stage.hub()
+        await hub.propose("contoso", "apply", Options(), ANNA)
+        await hub.jobs.idle()
+        found = proposed(hub)
+        job = await hub.approve("contoso", found.id, ANNA)
+        assert isinstance(job, JobState)
+        await until(hub, lambda: bool(hub.job(job.id).lines))
+        run_id = stage.run(RunPhase.APPLYING, order=found.id if ours else None)
+        await hub.rounds.tick()
+        assert hub.job(job.id).run_id == (run_id if ours else None)
+        hub.jobs.stop(job.id)
+        await hub.jobs.idle()
+        assert hub.job(job.id).run_id == (run_id if ours else None)
+        assert bool(hub.state("contoso").proposals) is not ours
 
     play(scene)
 
@@ -473,3 +500,42 @@ def test_decisions_are_a_chain(tmp_path: Path) -> None:
     path.write_text("{}\n", encoding="utf-8")
     with pytest.raises(LbsyncError, match="the last decision"):
         Decisions(path).add("anna", "a", "approved", "p3")
+
+
+def test_decisions_go_on_where_their_file_was_moved_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the service runs, as logrotate does: old and new are whole chains; and no decision costs a look at all before it."""
+    path, old = tmp_path / "decisions.jsonl", tmp_path / "decisions.jsonl.1"
+    log = Decisions(path)
+
+    def whole(_: Path) -> bytes:
+        pytest.fail("all of it was read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", whole)
+        for number in range(3):
+            log.add("anna", "a", "declined", f"p{number}", "why " * 2000)  # longer than what is read at once
+        path.rename(old)
+        for number in range(2):
+            assert log.add("anna", "a", "approved", f"q{number}").seq == number + 1
+        assert Decisions(old).add("bea", "a", "approved", "p3").seq == 4
+    assert (verify(old), verify(path)) == (4, 2)
+    path.write_bytes(b"")  # copied and emptied in place
+    log.add("anna", "a", "approved", "r")
+    assert verify(path) == 1
+
+
+def test_what_was_not_decided_does_not_stand_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes the line and then says no: the next decision follows the one before."""
+    path = tmp_path / "decisions.jsonl"
+    log = Decisions(path)
+    log.add("anna", "a", "approved", "p1")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(LbsyncError, match="cannot be written down"):
+            log.add("anna", "a", "approved", "p2")
+    assert log.add("bea", "a", "approved", "p3").seq == 2
+    assert verify(path) == 2

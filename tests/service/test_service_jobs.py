@@ -1,13 +1,130 @@
-"""Jobs: what is left of one that ended, and one that nobody thought of."""
+"""Jobs: what is left of one that ended, one that nobody thought of, and those that hang."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lbsync.service.children import Child
+import pytest
+
+from lbsync.run import RunPhase
+from lbsync.service import places
+from lbsync.service.children import Child, Ended
 from lbsync.service.hub import ServiceHub
-from tests.service.rig import ANNA, Stage, look, play
+from tests.service.rig import ANNA, Stage, look, play, until
+
+
+class Hangs:
+    """A child that hangs until it is told to end."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    def stop(self) -> None:
+        """As the deadline would."""
+        self.over.set()
+
+    async def wait(self, heard: Callable[[str], None]) -> Ended:
+        """Until then."""
+        await self.over.wait()
+        return Ended(-15, error={"message": "it did not end in time"}, late=True)
+
+
+class Dead:
+    """Starts children that hang: ``at_work`` by the folders of their farms; ``deadlines`` says what each was given."""
+
+    def __init__(self) -> None:
+        self.at_work: dict[str, Hangs] = {}
+        self.deadlines: list[tuple[str, float | None]] = []
+
+    async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
+        """One more."""
+        name = Path(words[words.index("--state") + 1]).name
+        self.deadlines.append((words[0], deadline_s))
+        self.at_work[name] = Hangs()
+        return self.at_work[name]
+
+    def end(self) -> None:
+        """All those at work are late."""
+        for child in self.at_work.values():
+            child.over.set()
+        self.at_work.clear()
+
+
+def dead(stage: Stage) -> tuple[ServiceHub, Dead]:
+    """A hub of farms that never answer."""
+    start = Dead()
+    return ServiceHub(stage.namespaces, stage.section, stage.state / "serve", start, clock=stage.clock), start
+
+
+def test_dead_farms_leave_places_to_those_that_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that hung the last time share half of the places, whoever asked first."""
+    monkeypatch.setattr(places, "_HUNG_S", 0.0)
+    stage = Stage(tmp_path, ("a", "b", "c", "d"), looks_at_once=2)
+
+    async def scene() -> None:
+        hub, start = dead(stage)
+        for name in ("a", "b"):
+            await hub.look(name, ANNA)
+        await until(hub, lambda: set(start.at_work) == {"a", "b"})
+        start.end()
+        await hub.jobs.idle()
+        asked = [await hub.look(name, ANNA) for name in ("a", "b", "c", "d")]
+        await until(hub, lambda: set(start.at_work) == {"a", "c"})
+        start.at_work.pop("c").over.set()
+        await until(hub, lambda: set(start.at_work) == {"a", "d"})
+        assert hub.job(asked[1].id).began is None
+        await hub.close()
+
+    play(scene)
+
+
+def test_a_change_does_not_wait_for_the_place_of_a_look(tmp_path: Path) -> None:
+    """It begins at once, whatever other farms do; so does what comes after a look that was stopped while it waited."""
+    stage = Stage(tmp_path, ("contoso", "other"), looks_at_once=1, look_within_s=120)
+
+    async def scene() -> None:
+        hub, start = dead(stage)
+        run_id = stage.run(RunPhase.UNDONE)
+        await hub.look("other", ANNA)
+        await until(hub, lambda: "other" in start.at_work)
+        waits = await hub.look("contoso", ANNA)
+        back = await hub.act("contoso", run_id, "rollback", ANNA)
+        await until(hub, lambda: "contoso" in start.at_work)
+        assert (hub.job(back.id).began is None, hub.job(waits.id).began) == (False, None)
+        assert start.deadlines == [("watch", 120), ("rollback", None)]  # a change is never ended
+        start.at_work["contoso"].over.set()
+        await until(hub, lambda: hub.job(back.id).ended is not None)
+        await hub.stop(waits.id, ANNA)
+        await until(hub, lambda: not hub.jobs.queued("contoso"))
+        await hub.close()
+
+    play(scene)
+
+
+def test_a_change_is_shown_for_as_long_as_it_is_at_work(tmp_path: Path) -> None:
+    """Though a confirmation comes and goes beside it: one that hangs then says nothing any more."""
+    stage = Stage(tmp_path)
+
+    async def scene() -> None:
+        hub, start = dead(stage)
+        run_id = stage.run(RunPhase.UNDONE)
+        back = await hub.act("contoso", run_id, "rollback", ANNA)
+        await until(hub, lambda: hub.state("contoso").job is not None)
+        hangs = start.at_work.pop("contoso")
+        kept = await hub.act("contoso", run_id, "confirm", ANNA)
+        await until(hub, lambda: "contoso" in start.at_work)
+        start.end()
+        await until(hub, lambda: hub.job(kept.id).ended is not None)
+        seen = hub.state("contoso").job
+        assert seen is not None
+        assert seen.id == back.id
+        hangs.over.set()
+        await hub.jobs.idle()
+        assert hub.state("contoso").job is None
+
+    play(scene)
 
 
 def test_an_ended_job_keeps_no_document(tmp_path: Path) -> None:
@@ -31,7 +148,7 @@ def test_what_nobody_thought_of_ends_one_job_and_not_the_queue(tmp_path: Path) -
     """The next one begins, and this one says so."""
     stage = Stage(tmp_path)
 
-    async def start(words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
+    async def start(words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
         raise RecursionError
 
     async def scene() -> None:

@@ -27,6 +27,8 @@ _URGENT_DAYS: Final = 7
 _LINES: Final = 20
 _JOBS: Final = 50
 _DAY_S: Final = 86400
+_LONG: Final = 4
+"""A change at work for so many hours may hang."""
 _CHANGING: Final = frozenset({"rotate", "apply", "prune", "rollback", "resume", "confirm"})
 _NOT_FAILED: Final = frozenset({None, 0, 2, 8, 130})
 """Exit codes: still at work, done, "there are changes", a watch's "critical", and stopped before anything was changed."""
@@ -79,6 +81,9 @@ def due(state: NamespaceState, told: Told, days_ahead: Sequence[int], now: datet
     if job is not None and _failed(job) and job.id not in jobs:
         jobs = (*jobs, job.id)[-_JOBS:]
         notices.append(_job(telling, job))
+    if job is not None and (hours := _hours(job, now)) >= _LONG and (key := f"stuck-{job.id}") not in jobs:
+        jobs = (*jobs, key)[-_JOBS:]
+        notices.append(_stuck(telling, job, key, hours))
     notices += _waiting(telling)
     digest, drifted = _drift(telling)
     notices += [*drifted, *_looks(telling)]
@@ -176,6 +181,21 @@ def _job(telling: _Telling, job: JobState) -> Notice:
         "failed", Level.WARNING, f"job-{job.id}",
         run="", what=_WORDS.get(job.kind, job.kind), words=reason or f"exit code {job.exit_code}", remedy=remedy,
         actor=job.asked_by,
+    )  # fmt: skip
+
+
+def _hours(job: JobState, now: datetime) -> int:
+    """For how many whole hours a change has been at work; nought where none is."""
+    if job.kind not in _CHANGING or job.began is None or job.ended is not None:
+        return 0
+    return int((now - job.began).total_seconds() // 3600)
+
+
+def _stuck(telling: _Telling, job: JobState, key: str, hours: int) -> Notice:
+    return telling.notice(
+        "stuck", Level.CRITICAL, key,
+        run=job.run_id or "", what=_WORDS.get(job.kind, job.kind), actor=job.asked_by, hours=hours,
+        began=f"{job.began:%Y-%m-%d %H:%M} UTC",
     )  # fmt: skip
 
 

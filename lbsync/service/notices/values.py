@@ -28,7 +28,8 @@ class Told(Value):
     """What was told of one namespace, so that nothing is told twice, also after a restart.
 
     ``expiry``: by thumbprint, the fewest days ahead that were told (-1: that it ended). ``runs``: phase by run, the newest.
-    ``jobs``: failed commands without a run. ``trouble``: what was told as wrong and is not told as over yet, by kind.
+    ``jobs``: failed commands without a run, and those that may hang. ``trouble``: what was told as wrong and is not told as over
+    yet, by kind.
     """
 
     known: bool = False

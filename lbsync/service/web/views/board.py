@@ -43,6 +43,7 @@ class Card:
     drift: int | None
     waiting: int
     job: str
+    job_began: datetime | None
     failures: int
     error: str
     looked_at: datetime | None
@@ -82,7 +83,7 @@ def card(state: NamespaceState) -> Card:
     days = fewest_days(state)
     other = [listener for listener in state.listeners if listener.light is not Lamp.GREEN]
     other.sort(key=lambda listener: tuple(LAMPS).index(listener.light))
-    running = state.job is not None and state.job.ended is None
+    job = state.job if state.job is not None and state.job.ended is None else None
     return Card(
         name=state.name,
         farm=state.farm,
@@ -97,7 +98,8 @@ def card(state: NamespaceState) -> Card:
         next_at=state.next_at,
         drift=state.drift.count if state.drift is not None else None,
         waiting=len(state.proposals),
-        job=JOBS[state.job.kind] if running and state.job is not None else "",
+        job=JOBS[job.kind] if job is not None else "",
+        job_began=job.began if job is not None else None,
         failures=state.failures,
         error=state.error,
         looked_at=state.looked_at,
