@@ -84,7 +84,7 @@ def _serve(found: tuple[Namespace, ...], section: ServiceSection, way_in: Front,
             at = url(way_in.access, listening.getsockname()[1])
             outlets.start()
             try:
-                await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state))
+                await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state), own=way_in.own)
             finally:
                 await outlets.close()
 
