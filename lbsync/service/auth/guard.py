@@ -150,9 +150,9 @@ class Guard:
             raise _failed("token")
         return self.sessions.begin(replace(known.who, via="web"), known.stamp)
 
-    def login_by_provider(self, name: str, role: Role) -> tuple[str, Session]:
+    def login_by_provider(self, who: Who) -> tuple[str, Session]:
         """Whom the identity provider vouched for; looked at again when the session is over."""
-        return self.sessions.begin(Who(name=name, role=role, via="web"), "oidc:")
+        return self.sessions.begin(who, "oidc:")
 
     def _may_try(self, name: str, address: str) -> None:
         wait = self.lockout.wait_s(name, address)
