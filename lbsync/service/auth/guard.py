@@ -90,11 +90,14 @@ class Guard:
         who = proxy.named_by(self.access, peer, headers)
         if who is None:
             return None
-        stamp = f"{who.name}\0{who.role.value}"
+        stamp = f"proxy:{who.name}\0{who.role.value}"
         return Known(who, hmac.new(self._key, stamp.encode(), hashlib.sha256).hexdigest(), "proxy", stamp)
 
     def still(self, known: Known) -> bool:
-        """Whether what let somebody in would still let the same in; asked again and again while an event stream is open."""
+        """Whether what let somebody in would still let the same in; asked again and again while an event stream is open.
+
+        Of whom a proxy names this cannot tell it: such a stream ends after a while, and whoever comes back is named anew.
+        """
         if known.session is not None and not self.sessions.lives(known.session):
             return False
         origin, _, stamp = known.stamp.partition(":")
