@@ -39,7 +39,12 @@ class Roster:
         except ConfigError as error:
             self._tell(f"{error.where}: {error.message}; the farms of before are kept")
             return
-        self._tell(*(f"{error.where}: {error.message}; the file is passed over" for error in found.refused))
+        self._tell(
+            *(
+                f"{error.where}: {error.message}; it is passed over, but no service starts with it"
+                for error in found.refused
+            )
+        )
         there = {one.name: one for one in found.namespaces}
         new = [one for name, one in there.items() if name not in self._farms]
         for index, one in enumerate(new):
@@ -59,10 +64,9 @@ class Roster:
         farm.missed += 1
         if farm.gone:
             run = half_way(farm.state.runs)
-            left = f"; its run {run.run_id} stands half-way, and is not carried on from here" if run is not None else ""
-            _LOG.warning("%s: its configuration was removed, it is not looked at any more%s", farm.name, left)
+            left = f" Run {run.run_id} stands half-way, and is not carried on from here." if run is not None else ""
             farm.fails(
-                look="Its configuration was removed: what is under way ends by itself, and nothing else is begun."
+                look=f"its configuration was removed: what is under way ends by itself, and nothing else is begun.{left}"
             )
 
     def _tell(self, *told: str) -> None:

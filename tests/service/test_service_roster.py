@@ -48,9 +48,8 @@ def test_a_file_that_comes_is_a_farm(tmp_path: Path, caplog: pytest.LogCaptureFi
         assert list(hub.states()) == ["a", "b"]
         assert "this is no TOML" in hub.state("a").error
         assert (hub.state("b").error, hub.state("b").looked_at) == ("", NOW)
-        assert [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()] == [
-            f'{tmp_path}/no name.toml: "no name" cannot be the name of a namespace; the file is passed over'
-        ]
+        (told,) = (one.getMessage() for one in caplog.records if "passed over" in one.getMessage())
+        assert told.startswith(f'{tmp_path}/no name.toml: "no name" cannot be the name of a namespace')
 
     play(scene)
 
