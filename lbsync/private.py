@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
+from typing import Final
+
+_POSIX: Final = os.name != "nt"
+"""Windows tells of every file that everybody may read it: its rights are lists (ACLs), which a mode says nothing of."""
+
+
+def open_to(status: os.stat_result, bits: int) -> int:
+    """Which of these bits of a file's mode are set, such as 0o077 for what others may; none on Windows, which has no such."""
+    return stat.S_IMODE(status.st_mode) & bits if _POSIX else 0
 
 
 def write_private(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from lbsync.errors import SecretError
+from lbsync.private import open_to
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -63,10 +64,10 @@ def _from_file(reference: str, path: Path) -> str:
     """A file whose content is the secret; one newline at its end is not part of it."""
     try:
         with path.open(encoding="utf-8") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o007:
+            status = os.fstat(file.fileno())
+            if open_to(status, 0o007):
                 raise SecretError(
-                    f"everybody on this host may use the file (mode {mode:04o})",
+                    f"everybody on this host may use the file (mode {stat.S_IMODE(status.st_mode):04o})",
                     where=reference,
                     remedy=f"chmod 600 {path}, and change the secret if others have accounts here",
                 )

@@ -51,27 +51,38 @@ def serve(
         found = _namespaces(config, namespaces, screen.folder)
         section, base = _section(found, service, listen)
         with alone(screen.folder / "serve"):
-            _serve(found, section, front(section, base, screen.folder), screen, base)
+            _serve(found, section, front(section, base, screen.folder), screen, base, folder=namespaces)
 
 
-def _serve(found: tuple[Namespace, ...], section: ServiceSection, way_in: Front, screen: Session, base: Path) -> None:
+def _serve(
+    found: tuple[Namespace, ...],
+    section: ServiceSection,
+    way_in: Front,
+    screen: Session,
+    base: Path,
+    *,
+    folder: Path | None,
+) -> None:
     import asyncio
+    from functools import partial
 
     from lbsync.secrets import resolve
     from lbsync.service.children import CommandLine
     from lbsync.service.front import listen, server, url
     from lbsync.service.hub import ServiceHub
     from lbsync.service.logs import json_lines
+    from lbsync.service.namespaces import look_through
     from lbsync.service.outlets import Outlets
     from lbsync.service.run import serve as run
     from lbsync.service.supervisor import Supervisor
 
     state, redactor = screen.folder, screen.redactor
+    find = partial(look_through, folder, state) if folder is not None else None
     if way_in.access.token is not None:
         redactor.remember("serve.token", way_in.access.token)
 
     async def all_of_it() -> None:
-        hub = ServiceHub(found, section, state / "serve", CommandLine())
+        hub = ServiceHub(found, section, state / "serve", CommandLine(), find=find)
         outlets = Outlets(
             hub,
             section,
@@ -84,7 +95,7 @@ def _serve(found: tuple[Namespace, ...], section: ServiceSection, way_in: Front,
             at = url(way_in.access, listening.getsockname()[1])
             outlets.start()
             try:
-                await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state))
+                await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state), own=way_in.own)
             finally:
                 await outlets.close()
 

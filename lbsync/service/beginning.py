@@ -41,6 +41,11 @@ class Beginning:
         run_id: str | None = None,
     ) -> Job:
         """Queue a job there. Raises Busy, LbsyncError for a value of another shape."""
+        if farm.gone and kind != "confirm":  # which is what something under way may wait for
+            raise Busy(
+                "its configuration was removed", where=farm.name, state="nothing was begun",
+                remedy=f"put {farm.namespace.config} back", code="busy",
+            )  # fmt: skip
         chosen = options or Options()
         words = command(
             kind,

@@ -25,6 +25,7 @@ from lbsync.service.values import Changed, NamespaceState, Proposal, RunState
 _LOG = logging.getLogger("lbsync.service")
 SHOWN_RUNS = 20
 _REMEMBERED = 50
+_GONE = 2
 
 
 class Farm:
@@ -48,6 +49,8 @@ class Farm:
         """The run that stood half-way at the last check, with nobody at work on it."""
         self.nobodys: str | None = None
         """The run that stands half-way and that nobody carries on by itself."""
+        self.missed = 0
+        """Looks at the folder of configurations, in a row, that did not find its file."""
         self.deciding = asyncio.Lock()
         self._store, self._feed = store, feed
         self.desk = store.desk(self.name)
@@ -62,6 +65,23 @@ class Farm:
                 "failures": 0,
             }
         )
+
+    @property
+    def gone(self) -> bool:
+        """Whether its configuration was taken away, and not only for the moment in which a file is written anew."""
+        return self.missed >= _GONE
+
+    def tell(self) -> None:
+        """That it is there."""
+        self._feed.publish(Changed(self.name, "state"))
+
+    def back(self, now_s: float) -> None:
+        """Its configuration came back: look soon."""
+        if self.gone:
+            self.fails(look="")
+        self.missed = 0
+        self.soon(now_s)
+        self.tell()
 
     def show(self, state: NamespaceState | None = None, **changes: object) -> None:
         """What is known now; told where it changed."""

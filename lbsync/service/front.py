@@ -16,6 +16,7 @@ from lbsync.errors import LbsyncError
 from lbsync.secrets import resolve
 from lbsync.service.auth.access import Access, OidcAccess, ProxyAccess, is_loopback
 from lbsync.service.auth.tokens import generated
+from lbsync.service.certificate import OwnCertificate
 from lbsync.service.port import Hub
 from lbsync.service.values import Role
 
@@ -30,8 +31,8 @@ class Front:
     """How it is reached; ``new_token``: the token was made just now."""
 
     access: Access
-    certificate: Path | None
-    key: Path | None
+    own: OwnCertificate | None
+    """The certificate that it shows; ``None``: it speaks in clear."""
     new_token: bool
 
 
@@ -56,15 +57,15 @@ def front(section: ServiceSection, base: Path, state: Path) -> Front:
         idle_s=section.idle_s,
         lasting_s=section.lasting_s,
     ).checked()
-    return Front(access, certificate, key, is_new)
+    return Front(access, OwnCertificate(certificate, key) if certificate is not None else None, is_new)
 
 
 def server(hub: Hub, found: Front, outlets: Outlets) -> uvicorn.Config:
-    """The HTTP server, whose routes find ``outlets``. Raises ConfigError where the certificate cannot be used."""
+    """The HTTP server, whose routes find ``outlets``. Raises ConfigError."""
     from lbsync.service.web.app import make_app
     from lbsync.service.web.wire import server_config
 
-    return server_config(outlets.around(make_app(hub, found.access)), found.access, found.certificate, found.key)
+    return server_config(outlets.around(make_app(hub, found.access)), found.access, found.own)
 
 
 def listen(access: Access) -> socket.socket:

@@ -7,7 +7,7 @@ on the disk before it is begun.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Literal
@@ -25,8 +25,9 @@ from lbsync.service.events import Feed
 from lbsync.service.farm import Farm
 from lbsync.service.jobs import Job, Jobs
 from lbsync.service.keeping import Decisions, Store
-from lbsync.service.namespaces import Namespace
+from lbsync.service.namespaces import Found, Namespace
 from lbsync.service.port import Busy, NotFound
+from lbsync.service.roster import Roster
 from lbsync.service.rounds import Rounds
 from lbsync.service.schedule import first
 from lbsync.service.values import (
@@ -50,7 +51,8 @@ _STILL_S = 60.0
 class ServiceHub:
     """See ``port.Hub``. ``folder`` is where the service keeps its own things. Raises OSError where it cannot be made.
 
-    Made inside the event loop that it is used in; ``start`` begins the rounds, ``close`` ends everything.
+    Made inside the event loop that it is used in; ``start`` begins the rounds, ``close`` ends everything. ``find`` looks for
+    the namespaces that are there by now (blocks, raises ConfigError); ``None``: they stay those of the beginning.
     """
 
     def __init__(
@@ -61,24 +63,27 @@ class ServiceHub:
         starter: Starter,
         *,
         clock: Clock | None = None,
+        find: Callable[[], Found] | None = None,
     ) -> None:
         self._section = section
         self._clock = clock or SystemClock()
         self._feed = Feed()
-        store = Store(folder)
+        self._store = Store(folder)
         self._decisions = Decisions(folder / "decisions.jsonl")
         ordered = sorted(namespaces, key=lambda one: one.name)
         self._farms: dict[str, Farm] = {}
         for index, namespace in enumerate(ordered):
-            self._farms[namespace.name] = self._farm_of(namespace, store, index, len(ordered))
+            self._farms[namespace.name] = self._farm_of(namespace, index, len(ordered))
+        self._at_first = frozenset(self._farms)
         self._ends = Ends(self._farms, section, self._clock)
         self.jobs = Jobs(
             starter, self._tell_job, self._ends.settle, looks=section.looks_at_once, within_s=section.look_within_s
         )
         self._begin = self._ends.begin = Beginning(self.jobs, self._decisions)
         self.rounds = Rounds(
-            self._farms, self.jobs, begin=self._begin, ends=self._ends, section=section, clock=self._clock
-        )
+            self._farms, self.jobs, begin=self._begin, ends=self._ends, section=section, clock=self._clock,
+            roster=Roster(self._farms, find, self._farm_of, self._clock) if find is not None else None,
+        )  # fmt: skip
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -96,7 +101,7 @@ class ServiceHub:
 
     def states(self) -> Mapping[str, NamespaceState]:
         """Every namespace by its name, sorted; from memory."""
-        return {name: farm.state for name, farm in self._farms.items()}
+        return {name: farm.state for name, farm in sorted(self._farms.items()) if self._is_there(farm)}
 
     def state(self, ns: str) -> NamespaceState:
         """One namespace. Raises NotFound."""
@@ -208,28 +213,31 @@ class ServiceHub:
         return ticked is None or self._clock.now_s() - ticked < _STILL_S
 
     def ready(self) -> tuple[bool, str]:
-        """Whether every namespace was read once, or tells why not; and a line for a person."""
+        """Whether every namespace that was there at the start was read once, or tells why not; and a line for a person."""
         if not self.alive():
             return False, "the schedule stands still"
-        waiting = [name for name, farm in self._farms.items() if not (farm.state.looked_at or farm.state.error)]
+        states = self.states()
+        waiting = [name for name, one in states.items() if not (one.looked_at or one.error) and name in self._at_first]
         if waiting:
-            return (
-                False,
-                f"{len(waiting)} of {len(self._farms)} namespaces were not looked at yet: {', '.join(waiting[:5])}",
-            )
-        return True, f"{len(self._farms)} namespaces"
+            told = f"{len(waiting)} of {len(states)} namespaces were not looked at yet: {', '.join(waiting[:5])}"
+            return False, told
+        return True, f"{len(states)} namespaces"
+
+    def _is_there(self, farm: Farm) -> bool:
+        """One whose configuration was removed is shown for as long as something is under way there."""
+        return not farm.gone or bool(self.jobs.queued(farm.name))
 
     def _farm(self, ns: str) -> Farm:
-        if ns not in self._farms:
+        if ns not in self._farms or not self._is_there(self._farms[ns]):
             raise NotFound(
                 "there is no such namespace", where=ns, remedy="the overview lists them", code="unknown-namespace"
             )
         return self._farms[ns]
 
-    def _farm_of(self, namespace: Namespace, store: Store, index: int, count: int) -> Farm:
+    def _farm_of(self, namespace: Namespace, index: int, count: int) -> Farm:
         now_s, wall = self._clock.now_s(), self._clock.wall()
         every_s = self._section.look_every_s or 3600.0
-        farm = Farm(namespace, store, self._feed, first(index, count, now_s, every_s, None))
+        farm = Farm(namespace, self._store, self._feed, first(index, count, now_s, every_s, None))
         if farm.state.looked_at is not None:
             age_s = (wall - farm.state.looked_at).total_seconds()
             farm.turn = first(index, count, now_s, every_s, age_s)

@@ -33,8 +33,24 @@ def one(config: Path, state: Path) -> tuple[Namespace, ...]:
     return (Namespace(_name(config), config.absolute(), state.absolute()),)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies in a folder of configurations: namespaces by name, and of each file that can be none, why."""
+
+    namespaces: tuple[Namespace, ...]
+    refused: tuple[ConfigError, ...] = ()
+
+
 def several(folder: Path, state: Path) -> tuple[Namespace, ...]:
     """Each ``*.toml`` in ``folder``, with a state folder of its own below ``state``. Raises ConfigError."""
+    found = look_through(folder, state)
+    if found.refused:
+        raise found.refused[0]
+    return found.namespaces
+
+
+def look_through(folder: Path, state: Path) -> Found:
+    """As ``several``, but for files whose name cannot be a namespace's. Raises ConfigError where there is none at all."""
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
     except OSError as error:
@@ -51,7 +67,16 @@ def several(folder: Path, state: Path) -> tuple[Namespace, ...]:
             state="nothing was started",
             remedy="put one there for each farm, as contoso.toml",
         )
-    return tuple(Namespace(_name(path), path.absolute(), (state / path.stem).absolute()) for path in found)
+    namespaces: list[Namespace] = []
+    refused: list[ConfigError] = []
+    for path in found:
+        try:
+            namespaces.append(Namespace(_name(path), path.absolute(), (state / path.stem).absolute()))
+        except ConfigError as error:
+            refused.append(error)
+    if not namespaces:
+        raise refused[0]
+    return Found(tuple(namespaces), tuple(refused))
 
 
 def _name(path: Path) -> str:

@@ -106,5 +106,5 @@ class Hub(Protocol):
         ...
 
     def ready(self) -> tuple[bool, str]:
-        """Whether every namespace was read once, or tells why not; and a line for a person."""
+        """Whether every namespace that was there at the start was read once, or tells why not; and a line for a person."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from pydantic import JsonValue, ValidationError
 
@@ -69,6 +70,7 @@ def made(
         asked_by=who.name,
         asked_at=now,
         expires_at=now + lasts,
+        asker=who.subject,
         needs=2 if four_eyes and (who == SCHEDULE or who.name == TOKEN_USER) else 1,
     )
 
@@ -106,9 +108,7 @@ def approved(proposal: Proposal, who: Who, now: datetime, *, four_eyes: bool) ->
             remedy="log in by a name of your own: lbsync serve-user add",
             code="four-eyes",
         )
-    person = who.name.casefold()
-    before = {name.casefold() for name in proposal.approvals}
-    if four_eyes and (person == proposal.asked_by.casefold() or person in before):
+    if four_eyes and (asked_by(proposal, who) or approved_by(proposal, who)):
         raise NotYours(
             "four eyes: somebody else has to approve this",
             where=proposal.namespace,
@@ -116,7 +116,32 @@ def approved(proposal: Proposal, who: Who, now: datetime, *, four_eyes: bool) ->
             remedy="ask another approver",
             code="four-eyes",
         )
-    return proposal.model_copy(update={"approvals": (*proposal.approvals, who.name)})
+    subjects = (subject for _, subject in _approvers(proposal))
+    return proposal.model_copy(
+        update={"approvals": (*proposal.approvals, who.name), "approvers": (*subjects, who.subject)}
+    )
+
+
+def asked_by(proposal: Proposal, who: Who) -> bool:
+    """Whether this person asked for it."""
+    return _same(who, proposal.asked_by, proposal.asker)
+
+
+def approved_by(proposal: Proposal, who: Who) -> bool:
+    """Whether this person has approved it."""
+    return any(_same(who, name, subject) for name, subject in _approvers(proposal))
+
+
+def _approvers(proposal: Proposal) -> list[tuple[str, str]]:
+    """Names with subjects. Where approvals were taken back, or are older than subjects, there are not as many of these."""
+    return list(zip_longest(proposal.approvals, proposal.approvers[: len(proposal.approvals)], fillvalue=""))
+
+
+def _same(who: Who, name: str, subject: str) -> bool:
+    """By subject where both have one: a name can be changed by whoever has it. Else by name, so that in doubt it is the same."""
+    if who.subject and subject:
+        return who.subject == subject
+    return who.name.casefold() == name.casefold()
 
 
 def enough(proposal: Proposal) -> bool:

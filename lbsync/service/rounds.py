@@ -20,6 +20,7 @@ from lbsync.service.farm import Farm
 from lbsync.service.going_on import begun_for, half_way, to_resume
 from lbsync.service.jobs import Job, Jobs
 from lbsync.service.proposals import SCHEDULE, enough
+from lbsync.service.roster import Roster
 
 _LOG = logging.getLogger("lbsync.service")
 TICK_S = 1.0
@@ -39,7 +40,9 @@ class Rounds:
         ends: Ends,
         section: ServiceSection,
         clock: Clock,
+        roster: Roster | None = None,
     ) -> None:
+        self._roster = roster
         self._farms, self._jobs, self._begin, self._ends = farms, jobs, begin, ends
         self._section, self._clock = section, clock
         self._ticks = 0
@@ -53,9 +56,11 @@ class Rounds:
 
     async def tick(self) -> None:
         """Once round all namespaces."""
+        if self._roster is not None and self._ticks % _CHECK_EVERY == 0:
+            await self._roster.look()
         now_s, wall, every_s = self._clock.now_s(), self._clock.wall(), self._section.drift_every_s
         for farm in self._farms.values():
-            if self._jobs.queued(farm.name):
+            if farm.missed or self._jobs.queued(farm.name):
                 continue
             if schedule.is_due(farm.turn, now_s, wall, farm.began):
                 self._begin.begin(farm, "look", SCHEDULE)
@@ -64,7 +69,7 @@ class Rounds:
                 self._begin.begin(farm, "drift", SCHEDULE)
         for farm in self._farms.values():
             active = next((job for job in self._jobs.queued(farm.name) if job.changes and job.began), None)
-            if active is not None or self._ticks % _CHECK_EVERY == 0:
+            if active is not None or (self._ticks % _CHECK_EVERY == 0 and not farm.missed):
                 await guarded(farm, self._check(farm, active))
         self._ticks += 1
         self.ticked_at_s = now_s

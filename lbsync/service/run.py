@@ -18,12 +18,15 @@ import uvicorn
 
 from lbsync.errors import LbsyncError, LedgerError
 from lbsync.ledger import RunLock
+from lbsync.service.certificate import OwnCertificate
 from lbsync.service.hub import ServiceHub
 from lbsync.service.supervisor import Supervisor
 
 _LOG = logging.getLogger("lbsync.service")
 _TICKS_PER_S = 10
 """As uvicorn counts: at each tenth it sets the time that its answers carry."""
+_RENEW_S = 10.0
+"""Between two looks at the files of the service's own certificate."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -85,15 +88,22 @@ def alone(folder: Path) -> Generator[None]:
 
 
 async def serve(
-    hub: ServiceHub, config: uvicorn.Config, listening: socket.socket, supervisor: Supervisor, ready: Callable[[], None]
+    hub: ServiceHub,
+    config: uvicorn.Config,
+    listening: socket.socket,
+    supervisor: Supervisor,
+    ready: Callable[[], None],
+    *,
+    own: OwnCertificate | None = None,
 ) -> None:
-    """Until a signal comes, or the HTTP server ends; ``ready`` is called once it answers."""
+    """Until a signal comes, or the HTTP server ends; ``ready`` is called once it answers, ``own`` renewed where it changes."""
     stop = asyncio.Event()
     server = _Server(config)
     with _signals(stop):
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         hub.start()
         watching = asyncio.create_task(_tell(hub, server, supervisor, ready, stop))
+        renewing = asyncio.create_task(_renew(own))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
@@ -102,6 +112,7 @@ async def serve(
         server.leave()
         for job in await hub.close():
             _LOG.warning("%s: %s goes on by itself; lbsync runs shows it", job.namespace, job.kind)
+        renewing.cancel()
         watching.cancel()  # not before: whoever waits for a step to end is alive
         await serving
 
@@ -117,6 +128,13 @@ async def _tell(
         if hub.alive():
             supervisor.tell("WATCHDOG=1", *(() if stop.is_set() else (f"STATUS={hub.ready()[1]}",)))
         await asyncio.sleep(supervisor.every_s)
+
+
+async def _renew(own: OwnCertificate | None) -> None:
+    """Show a renewed certificate soon after it was put in the place of the old one."""
+    while own is not None:
+        await asyncio.to_thread(own.look)
+        await asyncio.sleep(_RENEW_S)
 
 
 @contextmanager

@@ -68,11 +68,16 @@ TOKEN_USER: Final = "token"  # noqa: S105  # a name, not a secret
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who asks: a name, the role it has here, and the way it came."""
+    """Who asks: a name, the role it has here, and the way it came.
+
+    ``subject`` is what an identity provider knows the person by, whatever the name is (a digest of issuer and ``sub``); empty:
+    the name is all there is.
+    """
 
     name: str
     role: Role
     via: Literal["web", "api", "service"]
+    subject: str = ""
 
     def __str__(self) -> str:
         """As the ledger has it."""
@@ -146,7 +151,8 @@ class Options(Value):
 class Proposal(Value):
     """A plan that waits for its approvals. ``basis`` is the digest of the facts and the configuration that it was made from.
 
-    ``plan`` is the plan as JSON; ``approvals`` names who approved so far, ``needs`` how many have to.
+    ``plan`` is the plan as JSON; ``approvals`` names who approved so far, ``needs`` how many have to. ``asker`` and ``approvers``
+    are the subjects of the same people in the same order, each empty where a name is all there is.
     """
 
     id: str
@@ -162,6 +168,8 @@ class Proposal(Value):
     expires_at: AwareDatetime
     approvals: tuple[str, ...] = ()
     needs: int = 1
+    asker: str = ""
+    approvers: tuple[str, ...] = ()
 
 
 class JobState(Value):

@@ -19,6 +19,7 @@ from lbsync.errors import ConfigError, Denied, LbsyncError, PlanRefused, Rejecte
 from lbsync.model import Mode
 from lbsync.run import RunPhase
 from lbsync.service.auth.access import Access
+from lbsync.service.certificate import OwnCertificate
 from lbsync.service.port import Busy
 from lbsync.service.values import JobKind, JobState, Kind, Options, Proposal, Who
 from lbsync.service.web.app import make_app
@@ -86,7 +87,7 @@ class _Server(uvicorn.Server):
 @contextmanager
 def serving(hub: FakeHub, who: Access, certificate: Path | None = None) -> Generator[int]:
     """The application on a socket of this host; its port."""
-    server = _Server(server_config(make_app(hub, who), who, certificate))
+    server = _Server(server_config(make_app(hub, who), who, OwnCertificate(certificate) if certificate else None))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     try:

@@ -86,6 +86,14 @@ def test_the_container_is_nobody(root: Path) -> None:
     assert not re.search(r"^(ENV|ARG) .*(PASSWORD|TOKEN|SECRET)", text, re.MULTILINE)
 
 
+def test_windows_hands_down_no_rights(root: Path) -> None:
+    """Nothing checks them there: the recipe takes away what the folder above gives, before the service is started."""
+    text = (root / RECIPE).read_text(encoding="utf-8")
+    assert r"<logpath>C:\ProgramData\lbsync\state</logpath>" in text
+    assert "icacls" in text[: text.index("lbsync-serve.exe start")]
+    assert r"icacls C:\ProgramData\lbsync /inheritance:r /grant:r " in text
+
+
 def test_what_was_not_run_says_so(root: Path) -> None:
     """Nobody takes a recipe for more than it is."""
     assert all("NOT RUN" in (root / path).read_text(encoding="utf-8") for path in (RECIPE, CONTAINER))

@@ -18,7 +18,7 @@ from lbsync.model import Plan, Step, StepId
 from lbsync.run import RunPhase, RunStarted
 from lbsync.service.children import CommandLine
 from lbsync.service.hub import ServiceHub
-from lbsync.service.namespaces import Namespace
+from lbsync.service.namespaces import Found, Namespace
 from lbsync.service.values import Role, Who
 from lbsync.testing.farm_facts import leaf_info
 from lbsync.watch.outlook import Outlook
@@ -83,10 +83,12 @@ class Stage:
             one.config.touch()
         self.section = ServiceSection.model_validate({"drift_every_s": None, "stop_within_s": 30, **section})
 
-    def hub(self) -> ServiceHub:
+    def hub(self, find: Callable[[], Found] | None = None) -> ServiceHub:
         """One, over what the folder holds."""
         program = (sys.executable, "-I", "-S", str(self.folder / "child.py"), str(self.said))
-        return ServiceHub(self.namespaces, self.section, self.state / "serve", CommandLine(program), clock=self.clock)
+        return ServiceHub(
+            self.namespaces, self.section, self.state / "serve", CommandLine(program), clock=self.clock, find=find
+        )
 
     def say(self, name: str, document: object, code: int = 0) -> None:
         """What the command of this name prints and ends with."""

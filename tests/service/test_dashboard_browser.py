@@ -249,7 +249,10 @@ def test_every_page_on_every_screen(browser: Browser, served: Served, screen: st
 
 
 def test_what_a_viewer_sees(browser: Browser, served: Served) -> None:
-    """Everything, and no button; the filter finds by host; a fold brings its listeners; a sign-out elsewhere is told."""
+    """Everything, and no button; the filter finds by host; a fold brings its listeners; a sign-out elsewhere is told.
+
+    Told also by a stream that had to be opened again, which is done at once and not after the time to try anew.
+    """
     with _opened(browser, served, name="vera", allowed="401 (Unauthorized)") as page:
         page.get_by_label("Filter").fill("mail.northwind")
         expect(page.locator(".space:visible")).to_have_count(1)
@@ -258,6 +261,8 @@ def test_what_a_viewer_sees(browser: Browser, served: Served) -> None:
         expect(page.locator("#fold-contoso-muc li")).to_have_count(6)
         served.do(lambda: served.hub.tell_of("contoso-muc", failures=1))
         expect(page.locator("#fold-contoso-muc li")).to_have_count(6)
+        again = "retry: 60000\nevent: again\ndata: {}\n\n"
+        page.route("**/api/v1/events", lambda one: one.fulfill(content_type="text/event-stream", body=again), times=1)
         page.goto(served.address + _SPACE)
         expect(page.get_by_role("button", name="Look now")).to_have_count(0)
         expect(page.get_by_role("img", name="The way of a request")).to_be_visible()

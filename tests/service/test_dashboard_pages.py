@@ -16,8 +16,9 @@ from tests.service.client import ORIGIN, TOKEN, Client, app_for, client
 from tests.service.fakes import NOW, PROPOSAL, RUN, FakeHub, namespace, run_state
 
 _HTML = {"Accept": "text/html,*/*"}
-_PAGES = ("/", "/certificates", "/n/mail", "/n/mail/listeners", "/n/mail/advice", "/n/mail/advice?wait=1", "/n/mail/ledger",
-          "/n/mail/runs", f"/n/mail/runs/{RUN}", f"/n/mail/proposals/{PROPOSAL}", f"/n/mail/proposals/{PROPOSAL}/approve",
+_PAGES = ("/", "/certificates", "/settings/notices", "/n/mail", "/n/mail/listeners", "/n/mail/advice",
+          "/n/mail/advice?wait=1", "/n/mail/ledger", "/n/mail/runs", f"/n/mail/runs/{RUN}",
+          f"/n/mail/proposals/{PROPOSAL}", f"/n/mail/proposals/{PROPOSAL}/approve",
           f"/n/mail/proposals/{PROPOSAL}/decline", f"/n/mail/runs/{RUN}/rollback", f"/n/mail/runs/{RUN}/resume")  # fmt: skip
 
 

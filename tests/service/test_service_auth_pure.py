@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from lbsync import private
 from lbsync.errors import ConfigError
+from lbsync.secrets import resolve
 from lbsync.service.auth import csrf, lockout, proxy, tokens, users
 from lbsync.service.auth.access import Access, OidcAccess, ProxyAccess
 from lbsync.service.auth.lockout import Attempts, Lockout
@@ -255,6 +257,27 @@ def test_users_are_kept_and_read_again(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ConfigError):
             users.load(path)
+
+
+def test_modes_say_nothing_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There every file seems open to everybody, and its rights are looked after by whoever installs the service."""
+    path = tmp_path / "users.toml"
+    users.save(path, {"anna": users.User(role=Role.VIEWER)})
+    token, _ = tokens.generated(tmp_path)
+    for open_file in (path, tmp_path / tokens.FILE):
+        open_file.chmod(0o666)
+    monkeypatch.setattr(private, "_POSIX", False)
+    assert set(users.load(path)) == {"anna"}
+    assert tokens.generated(tmp_path) == (token, False)
+    assert resolve(f"file:{tokens.FILE}", base=tmp_path) == token
+    monkeypatch.undo()
+    for read in (
+        lambda: users.load(path),
+        lambda: tokens.generated(tmp_path),
+        lambda: resolve("file:users.toml", base=tmp_path),
+    ):
+        with pytest.raises(ConfigError):
+            read()
 
 
 def test_users_stay_readable_for_the_service_and_are_missed_aloud(

@@ -191,6 +191,30 @@ def test_four_eyes_ask_for_somebody_else() -> None:
         proposals.approved(due, ANNA, NOW + timedelta(days=2), four_eyes=False)
 
 
+def test_four_eyes_know_a_person_by_more_than_the_name() -> None:
+    """A name that was changed meanwhile makes nobody somebody else; two of one name are two where the provider says so."""
+    anna, renamed, other, by_name = (
+        Who(name=name, role=Role.APPROVER, via="web", subject=subject)
+        for name, subject in (("anna", "s-1"), ("zoe", "s-1"), ("anna", "s-2"), ("Anna", ""))
+    )
+    asked = proposal(anna, four_eyes=True)
+    for same in (renamed, by_name):
+        with pytest.raises(NotYours):
+            proposals.approved(asked, same, NOW, four_eyes=True)
+    assert proposals.asked(proposals.approved(asked, other, NOW, four_eyes=True)) == "approved by anna, asked by anna"
+    once = proposals.approved(proposal(proposals.SCHEDULE, four_eyes=True), BEA, NOW, four_eyes=True)
+    once = once.model_copy(update={"needs": 3})
+    twice = proposals.approved(once, anna, NOW, four_eyes=True)
+    assert (twice.approvals, twice.approvers) == (("bea", "anna"), ("", "s-1"))
+    for same in (BEA, renamed):
+        assert proposals.approved_by(twice, same)
+        with pytest.raises(NotYours):
+            proposals.approved(twice, same, NOW, four_eyes=True)
+    taken_back = twice.model_copy(update={"approvals": ()})
+    again = proposals.approved(taken_back, renamed, NOW, four_eyes=True)
+    assert (again.approvals, again.approvers) == (("zoe",), ("s-1",))
+
+
 def test_the_generated_token_is_no_pair_of_eyes() -> None:
     """Who has it may be who asked: it approves nothing, and what it asked for takes two."""
     token = Who(name=TOKEN_USER, role=Role.APPROVER, via="web")

@@ -89,6 +89,27 @@ def test_changes_are_told_until_the_reader_leaves(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_whom_a_proxy_names_is_asked_for_again(tmp_path: Path) -> None:
+    """Nobody here knows whether the proxy would still let him in: the stream ends after a while, that of a session does not."""
+    hub = FakeHub()
+    proxy = {"networks": ("127.0.0.1",), "user_header": "X-User", "default_role": Role.VIEWER}
+    app = app_for(tmp_path, hub, proxy=proxy)
+    app.state.beat_s, app.state.proxy_s = 0.02, 0.05
+
+    async def story() -> None:
+        async with reading(app, (b"x-user", b"user:anna")) as reader:
+            told = [await reader.next()]
+            while told[-1] == b": beat\n\n":
+                told.append(await reader.next())
+            assert told[-1].startswith(b"event: again")
+            assert len(told) > 1
+        async with reading(app, BEARER) as reader:
+            assert [await reader.next() for _ in range(5)] == [b": beat\n\n"] * 5
+        assert hub.readers == []
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("how", ["logout", "removed"])
 def test_it_ends_with_its_login(tmp_path: Path, how: str) -> None:
     """At once with a logout; with the next sign of life where the user was removed."""

@@ -145,6 +145,19 @@ def test_a_login(app: FastAPI, provider: Provider) -> None:
         assert _back(browser, query["state"]).status_code == 401, "once only"
 
 
+def test_a_person_is_issuer_and_subject(app: FastAPI, provider: Provider) -> None:
+    """Another name is the same person, another subject is not: for who may approve what was asked for by whom."""
+    subjects: list[str] = []
+    for claims in ({}, {"preferred_username": "zoe"}, {"sub": "u-2"}):
+        provider.claims = claims
+        with client(app) as browser:
+            _back(browser, _begin(browser, provider)["state"])
+            session = app.state.guard.sessions.find(browser.http.cookies["lbsync"])
+            subjects.append(session.who.subject)
+            assert "u-" not in session.who.subject
+    assert subjects[0] == subjects[1] != subjects[2]
+
+
 @pytest.mark.parametrize(
     ("claims", "status"),
     [

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import uvicorn
 
+from lbsync.service.certificate import OwnCertificate
 from lbsync.service.hub import ServiceHub
 from lbsync.service.run import serve
 from lbsync.service.supervisor import Supervisor
@@ -59,16 +60,35 @@ async def _app(_scope: Any, _receive: Any, _send: Any) -> None:
     """Answers nothing."""
 
 
+class Renewed(OwnCertificate):
+    """One whose files are looked at, which it says."""
+
+    def __init__(self) -> None:
+        self.looked = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def look(self) -> bool:
+        """As ``OwnCertificate``'s, from a thread."""
+        self._loop.call_soon_threadsafe(self.looked.set)
+        return False
+
+
 def test_who_waits_for_a_step_to_end_is_alive() -> None:
-    """Else the manager takes the wait for a stand-still, and kills the step that is waited for."""
+    """Else the manager takes the wait for a stand-still, and kills the step that is waited for; its certificate is renewed."""
 
     async def scene() -> None:
-        heard = Heard()
+        heard, own = Heard(), Renewed()
         with socket.create_server(("127.0.0.1", 0)) as listening:
             config = uvicorn.Config(_app, log_config=None, lifespan="off")
             await serve(
-                cast("ServiceHub", Slow(heard)), config, listening, heard, lambda: os.kill(os.getpid(), signal.SIGTERM)
+                cast("ServiceHub", Slow(heard)),
+                config,
+                listening,
+                heard,
+                lambda: os.kill(os.getpid(), signal.SIGTERM),
+                own=own,
             )
+            await own.looked.wait()
         assert heard.words[:3] == ["READY=1", "WATCHDOG=1", "STATUS=well"]
 
     play(scene)

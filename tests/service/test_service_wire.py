@@ -14,13 +14,15 @@ import pytest
 import uvicorn
 
 from lbsync.errors import ConfigError
+from lbsync.service.certificate import OwnCertificate
 from lbsync.service.values import Role
-from lbsync.service.web.wire import server_config, tls_context
+from lbsync.service.web.wire import server_config
 from lbsync.testing.ca import TestCA
 from tests.service.client import TOKEN, access, app_for, write_users
 
 _SOON_S = 0.3
 _WAIT_S = 20.0
+_VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -33,13 +35,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def _serving(folder: Path, *, certificate: Path | None = None, key: Path | None = None) -> Generator[int]:
+def _serving(folder: Path, own: OwnCertificate | None = None) -> Generator[int]:
     """The server as it is configured for the service, but for how long it waits."""
-    tls = certificate is not None
+    tls = own is not None
     app = app_for(folder, tls=tls)
     next(layer for layer in app.user_middleware if layer.kwargs.keys() == {"guard"}).kwargs["body_s"] = _SOON_S
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(app, access(tls=tls), certificate, key, head_s=_SOON_S))
+    server = uvicorn.Server(server_config(app, access(tls=tls), own, head_s=_SOON_S))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
     thread.start()
     try:
@@ -147,8 +149,7 @@ def test_a_body_that_is_too_large(port: int) -> None:
 
 def test_tls(folder: Path) -> None:
     """TLS 1.2 and newer, HSTS, and nothing in clear on the same port."""
-    certificate, key = _certificate(folder)
-    with _serving(folder, certificate=certificate, key=key) as port:
+    with _serving(folder, OwnCertificate(*_certificate(folder))) as port:
         context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
         with _open(port) as plain, context.wrap_socket(plain, server_hostname="localhost") as connection:
             assert connection.version() in {"TLSv1.2", "TLSv1.3"}
@@ -165,15 +166,50 @@ def test_a_certificate_that_cannot_be_used(folder: Path) -> None:
     with pytest.raises(ConfigError, match="certificate_file"):
         server_config(app_for(folder), access(tls=True))
     with pytest.raises(ConfigError, match="cannot be used"):
-        tls_context(folder / "none.pem", None)
+        OwnCertificate(folder / "none.pem")
     with pytest.raises(ConfigError, match="cannot be used"):
-        tls_context(folder / "users.toml", folder / "users.toml")
+        OwnCertificate(folder / "users.toml", folder / "users.toml")
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """To every handshake from then on, by both versions of TLS; half a pair, or none, is told once and changes nothing."""
+    files = _certificate(tmp_path)
+    own = OwnCertificate(*files)
+    with _serving(tmp_path, own) as port:
+        first = _shown(port, ssl.TLSVersion.TLSv1_3)
+        assert not own.look()
+        old_key = files[1].read_bytes()
+        _certificate(tmp_path)
+        new_key = files[1].read_bytes()
+        files[1].write_bytes(old_key)  # the certificate was put there, its key was not yet
+        assert not own.look()
+        assert not own.look()
+        assert [_shown(port, version) for version in _VERSIONS] == [first, first]
+        files[1].unlink()
+        assert not own.look()
+        assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+        assert "the pair of before is shown" in caplog.text
+        files[1].write_bytes(new_key)
+        assert own.look()
+        assert not own.look()
+        second, same = (_shown(port, version) for version in _VERSIONS)
+        assert first != second == same
+        assert ssl.DER_cert_to_PEM_cert(second).encode() in files[0].read_bytes()
+
+
+def _shown(port: int, version: ssl.TLSVersion) -> bytes:
+    """The certificate that the server shows to who asks by this version, without a name of a host."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    with _open(port) as plain, context.wrap_socket(plain) as connection:
+        return connection.getpeercert(binary_form=True) or b""
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    """The paths of a certificate for localhost and of its key; its CA lies beside them."""
+    """The paths of a new certificate for localhost and of its key; its CA lies beside them."""
     ca = TestCA.new()
-    bundle = ca.issue(["localhost"])
+    bundle = ca.issue(["localhost"], key="ec256")
     certificate, key = folder / "cert.pem", folder / "key.pem"
     certificate.write_bytes(bundle.public_pem())
     key.write_bytes(bundle.pem().removeprefix(bundle.public_pem()))

@@ -90,11 +90,14 @@ class Guard:
         who = proxy.named_by(self.access, peer, headers)
         if who is None:
             return None
-        stamp = f"{who.name}\0{who.role.value}"
+        stamp = f"proxy:{who.name}\0{who.role.value}"
         return Known(who, hmac.new(self._key, stamp.encode(), hashlib.sha256).hexdigest(), "proxy", stamp)
 
     def still(self, known: Known) -> bool:
-        """Whether what let somebody in would still let the same in; asked again and again while an event stream is open."""
+        """Whether what let somebody in would still let the same in; asked again and again while an event stream is open.
+
+        Of whom a proxy names this cannot tell it: such a stream ends after a while, and whoever comes back is named anew.
+        """
         if known.session is not None and not self.sessions.lives(known.session):
             return False
         origin, _, stamp = known.stamp.partition(":")
@@ -150,9 +153,9 @@ class Guard:
             raise _failed("token")
         return self.sessions.begin(replace(known.who, via="web"), known.stamp)
 
-    def login_by_provider(self, name: str, role: Role) -> tuple[str, Session]:
+    def login_by_provider(self, who: Who) -> tuple[str, Session]:
         """Whom the identity provider vouched for; looked at again when the session is over."""
-        return self.sessions.begin(Who(name=name, role=role, via="web"), "oidc:")
+        return self.sessions.begin(who, "oidc:")
 
     def _may_try(self, name: str, address: str) -> None:
         wait = self.lockout.wait_s(name, address)

@@ -22,7 +22,7 @@ from lbsync.errors import Denied, LbsyncError, TargetError, Unreachable
 from lbsync.service.auth.access import OidcAccess, is_loopback
 from lbsync.service.auth.guard import TooMany
 from lbsync.service.auth.proxy import highest
-from lbsync.service.values import Role
+from lbsync.service.values import Role, Who
 
 CALLBACK: Final = "/login/oidc/callback"
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -113,7 +113,7 @@ class Provider:
             raise _denied("another browser began this login")
         return begun
 
-    def finish(self, begun: _Begun, code: str) -> tuple[str, Role]:
+    def finish(self, begun: _Begun, code: str) -> Who:
         """Who it is, and the role here. Blocks. Raises Denied, TargetError."""
         document = self.discover()
         form = {
@@ -135,7 +135,8 @@ class Provider:
                 remedy="ask for a group that [service.oidc] roles names",
                 code="no-role",
             )
-        return name, role
+        # The only pair of claims that stays the same and is nobody else's (OpenID Connect Core 1.0, 5.7).
+        return Who(name=name, role=role, via="web", subject=_hashed(f"{self._settings.issuer}\0{claims['sub']}")[:32])
 
     def _claims(self, document: dict[str, Any], token: str, nonce: str) -> dict[str, Any]:
         from joserfc import jwt

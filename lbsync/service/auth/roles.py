@@ -95,6 +95,8 @@ MATRIX: Final[Mapping[tuple[str, str], Need]] = MappingProxyType(
         # Pages.
         ("GET", "/"): Need.VIEWER,
         ("GET", "/certificates"): Need.VIEWER,
+        ("GET", "/settings/notices"): Need.VIEWER,
+        ("POST", "/settings/notices/{notice}/test"): Need.OPERATOR,
         ("GET", _PAGE): Need.VIEWER,
         ("GET", f"{_PAGE}/listeners"): Need.VIEWER,
         ("GET", f"{_PAGE}/advice"): Need.VIEWER,

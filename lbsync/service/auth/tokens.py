@@ -10,13 +10,13 @@ import hmac
 import os
 import re
 import secrets
-import stat
 from pathlib import Path
 from typing import Final
 
 from pydantic import SecretStr
 
 from lbsync.errors import ConfigError
+from lbsync.private import open_to
 
 FILE: Final = "serve.token"
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -40,9 +40,9 @@ def generated(folder: Path) -> tuple[SecretStr, bool]:
 
 def _read(path: Path) -> str:
     with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        open_bits = open_to(os.fstat(file.fileno()), 0o077)
         text = file.read(200).decode("ascii", "replace").strip()
-    if mode & 0o077 or not _SHAPE.fullmatch(text):
+    if open_bits or not _SHAPE.fullmatch(text):
         raise ConfigError(
             "others may have read the token, or it is not whole",
             where=str(path),

@@ -24,6 +24,7 @@ from pydantic import SecretStr, ValidationError
 
 from lbsync.errors import ConfigError
 from lbsync.model import Value
+from lbsync.private import open_to
 from lbsync.service.values import Role
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def load(path: Path) -> dict[str, User]:
     """The users in a file; none where there is no file. Raises ConfigError where it is not what it should be."""
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            status = os.fstat(file.fileno())
             document = tomllib.loads(file.read().decode("utf-8"))
     except FileNotFoundError:
         return {}
@@ -93,9 +94,11 @@ def load(path: Path) -> dict[str, User]:
         raise ConfigError(f"the users cannot be read: {error.strerror}", where=str(path)) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         raise ConfigError("this is no file of users", where=str(path), remedy="make it by lbsync serve-user") from None
-    if mode & 0o007:
+    if open_to(status, 0o007):
         raise ConfigError(
-            f"everybody on this host may use the file (mode {mode:04o})", where=str(path), remedy=f"chmod 600 {path}"
+            f"everybody on this host may use the file (mode {stat.S_IMODE(status.st_mode):04o})",
+            where=str(path),
+            remedy=f"chmod 600 {path}",
         )
     try:
         return {_named(name, path): User.model_validate(entry) for name, entry in document.get("users", {}).items()}

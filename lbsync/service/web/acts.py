@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from lbsync.service.port import NotFound
+from lbsync.service.proposals import asked_by
 from lbsync.service.values import JobState, Kind, Options, Proposal
 from lbsync.service.web.asking import asking, hub_of, who
 from lbsync.service.web.forms import fields_of
@@ -89,7 +90,7 @@ def _proposals(web: APIRouter) -> None:
             lines.append(
                 "It begins at once. A step that fails starts the way back by itself; you can stop it between two steps."
             )
-        if found.asked_by == who(request).name:
+        if asked_by(found, who(request)):
             lines.append("You asked for it yourself: where four eyes are wanted, somebody else has to approve it.")
         return page(
             request, "ask.html", ns=ns, name="Approve", question=f"Approve this {KINDS[found.kind].lower()}?", lines=lines,

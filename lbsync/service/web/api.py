@@ -91,7 +91,7 @@ def _reading(api: APIRouter) -> None:
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
     )
     async def events(request: Request) -> EventStream:
-        """What changes from now on, as server-sent events (state, job, run, proposal; end)."""
+        """What changes from now on, as server-sent events (state, job, run, proposal; end; again: ask anew)."""
         return EventStream(request)
 
 

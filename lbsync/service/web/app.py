@@ -26,7 +26,7 @@ from lbsync.service.web.gate import Gate
 from lbsync.service.web.models import Health
 from lbsync.service.web.problems import not_as_asked, problem, told
 from lbsync.service.web.security import Security
-from lbsync.service.web.sse import BEAT_S
+from lbsync.service.web.sse import BEAT_S, PROXY_S
 
 _OTHERS = ("lbsync.service.web.pages", "lbsync.service.metrics", "lbsync.service.notices.web")
 """Rooms beside this one, each with ``router() -> APIRouter``."""
@@ -46,7 +46,7 @@ def make_app(hub: Hub, access: Access) -> FastAPI:
     app.state.hub = hub
     app.state.guard = guard = Guard(access)
     app.state.provider = Provider(access.oidc) if access.oidc is not None else None
-    app.state.beat_s = BEAT_S
+    app.state.beat_s, app.state.proxy_s = BEAT_S, PROXY_S
     for router in (_health(), statics.router(), signing.pages(), signing.router(), api.router(), *_others()):
         app.include_router(router)
     app.add_exception_handler(LbsyncError, _lbsync_error)

@@ -1,7 +1,7 @@
 """The pages that are read: overview, namespace, advice, proposals, runs, ledger, certificates.
 
 Rule of this file: a route asks the hub, has ``views`` say what is shown, and gives a template both. Whatever changes something
-is a form, and those stand in ``acts``. ``?part=live`` is the part of a page that changes, alone.
+is a form, and those stand in ``acts`` (and ``settings``). ``?part=live`` is the part of a page that changes, alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse
 from lbsync.errors import LedgerError
 from lbsync.service.port import NotFound
 from lbsync.service.values import JobState, NamespaceState, RunDetail
-from lbsync.service.web import acts
+from lbsync.service.web import acts, settings
 from lbsync.service.web.asking import hub_of, who
 from lbsync.service.web.templating import environment, page
 from lbsync.service.web.views import board, picture, plans, ways
@@ -38,6 +38,7 @@ def router() -> APIRouter:
     _space(web)
     _runs(web)
     acts.add(web)
+    settings.add(web)
     return web
 
 

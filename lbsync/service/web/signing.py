@@ -131,11 +131,11 @@ def _provider(web: APIRouter) -> None:
             begun = provider.take(request.query_params.get("state", ""), cookie_of(request.scope["headers"], name))
             if "error" in request.query_params:
                 raise LoginFailed("the identity provider did not log you in", where="login", code="login-failed")
-            user, role = await provider.ask(provider.finish, begun, request.query_params.get("code", ""))
+            user = await provider.ask(provider.finish, begun, request.query_params.get("code", ""))
         except LbsyncError as error:
             response: Response = HTMLResponse(login_page(guard.access, error.message), status_of(error))
         else:
-            identity, _ = guard.login_by_provider(user, role)
+            identity, _ = guard.login_by_provider(user)
             # A page that goes on by itself: a redirect would still be the provider's, and Strict cookies stay at home then.
             response = HTMLResponse(arrived())
             _enter(request, response, identity)

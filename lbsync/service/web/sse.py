@@ -1,6 +1,7 @@
 """What changes, told to browsers at once: server-sent events.
 
-Rule of this file: a stream ends with its reader, its login or the service; it keeps nothing for who comes back, since a page
+Rule of this file: a stream ends with its reader, its login or the service, and where nobody can say whether the login holds,
+after a while; it keeps nothing for who comes back, since a page
 that reconnects loads its state anew (Last-Event-ID is ignored).
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -22,9 +24,13 @@ from lbsync.service.web.asking import guard_of, hub_of, known
 
 BEAT_S: Final = 15.0
 """Seconds between signs of life, which proxies want to see; at each the login is looked at again."""
+PROXY_S: Final = 300.0
+"""Seconds that a stream of somebody lasts whom a proxy named: it has no session, and only the proxy knows whether it would name
+him still. Browsers come back by themselves, and then it is asked."""
 _HELLO: Final = b"retry: 3000\n: hello\n\n"
 _BEAT: Final = b": beat\n\n"
 _END: Final = b"event: end\ndata: {}\n\n"
+_AGAIN: Final = b"event: again\ndata: {}\n\n"
 
 
 class EventStream(Response):
@@ -42,29 +48,33 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": _HELLO, "more_body": True})
         async with hub_of(self._request).events() as changes:
-            ended = await self._tell(aiter(changes), receive, send)
-        await send({"type": "http.response.body", "body": _END if ended else b"", "more_body": False})
+            last = await self._tell(aiter(changes), receive, send)
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _tell(self, changes: AsyncIterator[Changed], receive: Receive, send: Send) -> bool:
-        """Tell until the login or the service ends (True) or nobody listens any more (False)."""
-        asker = known(self._request)
+    async def _tell(self, changes: AsyncIterator[Changed], receive: Receive, send: Send) -> bytes:
+        """Tell until the login or the service ends, its time is up, or nobody listens any more; returns what is said last."""
+        asker, clock = known(self._request), asyncio.get_running_loop().time
+        by_proxy = asker is not None and asker.kind == "proxy"
+        until_s = clock() + float(self._request.app.state.proxy_s) if by_proxy else math.inf
         following = asyncio.ensure_future(_next(changes))
         gone = asyncio.ensure_future(_hung_up(receive))
         over = asyncio.ensure_future(_over(asker))
         try:
             while True:
-                beat_s = float(self._request.app.state.beat_s)
+                beat_s = min(float(self._request.app.state.beat_s), max(0.0, until_s - clock()))
                 await asyncio.wait({following, gone, over}, timeout=beat_s, return_when=asyncio.FIRST_COMPLETED)
                 if gone.done():
-                    return False
+                    return b""
                 if over.done() or (asker is not None and not guard_of(self._request).still(asker)):
-                    return True
+                    return _END
+                if clock() >= until_s:
+                    return _AGAIN
                 if not following.done():
                     await send({"type": "http.response.body", "body": _BEAT, "more_body": True})
                     continue
                 change = following.result()
                 if change is None:
-                    return True
+                    return _END
                 following = asyncio.ensure_future(_next(changes))
                 await send({"type": "http.response.body", "body": _line(change), "more_body": True})
         finally:

@@ -6,8 +6,6 @@ Rule of this file: a connection that does not finish what it began is closed; no
 from __future__ import annotations
 
 import asyncio
-import ssl
-from pathlib import Path
 from typing import Any, Final, cast
 
 import h11
@@ -17,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lbsync.errors import ConfigError
 from lbsync.service.auth.access import Access
+from lbsync.service.certificate import OwnCertificate
 from lbsync.service.web.security import HEAD_BYTES
 
 HEAD_S: Final = 10.0
@@ -73,12 +72,12 @@ class ImpatientProtocol(H11Protocol):
 
 
 def server_config(
-    app: ASGIApp, access: Access, certificate: Path | None = None, key: Path | None = None, *, head_s: float = HEAD_S
+    app: ASGIApp, access: Access, own: OwnCertificate | None = None, *, head_s: float = HEAD_S
 ) -> uvicorn.Config:
-    """How uvicorn serves ``app``. Raises ConfigError where the certificate cannot be used or is missing."""
-    if access.tls and certificate is None:
+    """How uvicorn serves ``app``; ``own`` is the certificate that it shows. Raises ConfigError where it is missing."""
+    if access.tls and own is None:
         raise ConfigError("TLS needs certificate_file", where="[service] certificate_file", state="nothing is served")
-    context = tls_context(certificate, key) if access.tls and certificate is not None else None
+    context = own.context if access.tls and own is not None else None
     protocol = type("Protocol", (ImpatientProtocol,), {"head_s": head_s})
     return uvicorn.Config(
         cast("Any", app),
@@ -96,21 +95,3 @@ def server_config(
         limit_concurrency=CONNECTIONS,
         ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
     )
-
-
-def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 and newer with Python's own choice of ciphers. Raises ConfigError."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        # A key with a passphrase is refused instead of asked for on a terminal that nobody sees.
-        context.load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            "the service's certificate or key cannot be used",
-            where=f"{certificate}{f', {key}' if key else ''}",
-            state="nothing is served",
-            remedy=f"look at the files ({error.strerror if isinstance(error, OSError) else 'a passphrase is needed'})",
-        ) from None
-    return context

@@ -136,7 +136,9 @@
   };
   const tell = (message) => { heard(message); channel?.postMessage(message); };
   let before = false;
-  const stream = () => new Promise((done) => {
+  const stream = () => new Promise((settle) => {
+    const gone = new AbortController(), { signal } = gone;
+    const done = (how) => { gone.abort(); settle(how); };
     const source = new EventSource(doc.body.dataset.events);
     let state = "";
     const now = (what) => { state = what; tell({ what, again: before }); before = true; };
@@ -145,13 +147,16 @@
     for (const what of ["state", "job", "run", "proposal"]) {
       source.addEventListener(what, (event) => tell({ ...JSON.parse(event.data), what }));
     }
+    source.addEventListener("again", () => { source.close(); done("again"); });
     source.addEventListener("end", () => { source.close(); done("lost"); });
-    channel?.addEventListener("message", (event) => { if (event.data.what === "hello" && state) channel.postMessage({ what: state }); });
-    addEventListener("pagehide", () => { source.close(); done("left"); }, { once: true });
+    channel?.addEventListener("message", (event) => { if (event.data.what === "hello" && state) channel.postMessage({ what: state }); }, { signal });
+    addEventListener("pagehide", () => { source.close(); done("left"); }, { signal });
   });
-  // A stream ends with the login or with the service: the one is told, the other may come back.
+  // A stream ends with the login or with the service: the one is told, the other may come back. One that is to be opened again
+  // is: whoever stands in front then says anew who reads it.
   const listen = async () => {
-    while (await stream() !== "left") {
+    for (let how; (how = await stream()) !== "left";) {
+      if (how === "again") continue;
       const me = await fetch("/api/v1/me").catch(() => null);
       if (me?.status === 401) { tell({ what: "end" }); return; }
       tell({ what: "lost" });

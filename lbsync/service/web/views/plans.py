@@ -15,6 +15,7 @@ from pydantic import JsonValue, ValidationError
 
 from lbsync.model import Action, Check, Mode, Plan, Step
 from lbsync.run import RunPhase
+from lbsync.service.proposals import approved_by
 from lbsync.service.values import JobState, Proposal, Role, RunDetail, StepState, Who
 from lbsync.service.web.views.words import LOOKS, SERVICES, SIGNS, Sign, text_of
 from lbsync.services import SERVICES as ALL
@@ -139,7 +140,7 @@ def say(proposal: Proposal, who: Who) -> Say:
     missing = max(0, proposal.needs - len(proposal.approvals))
     if not who.role.may(Role.APPROVER):
         return Say(may=False, why="Only an approver may approve or decline.", missing=missing)
-    if who.name in proposal.approvals:
+    if approved_by(proposal, who):
         return Say(may=False, why="You have approved it; somebody else has to as well.", missing=missing)
     return Say(may=True, why="", missing=missing)
 
