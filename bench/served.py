@@ -58,8 +58,8 @@ class _Endless:
         return Ended(130)
 
 
-async def _start(words: Sequence[str], actor: str, deadline_s: float | None) -> Child:
-    del words, actor, deadline_s
+async def _start(words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
+    del words, actor, deadline_s, order
     return _Endless()
 
 
