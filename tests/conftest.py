@@ -11,6 +11,8 @@ import pytest
 
 from lbsync.testing.nginx import nginx_ready
 
+pytest.register_assert_rewrite("lbsync.testing.contract")
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("LBSYNC_SHARED", ROOT.parent / "shared"))
 
@@ -26,24 +28,16 @@ _PRESENT: dict[str, Callable[[], bool]] = {
 
 _LONG = ("tests/rollout/", "tests/cli/test_cli_rehearsal", "tests/cli/test_cli_story")
 """Whole rehearsals, a minute and more."""
-_EFFECTS = tuple(
-    f"tests/{room}/" for room in ("cli", "exchange", "f5", "haproxy", "kit", "lab", "ledger", "nginx", "rollout")
-)
-"""Tests of rooms that touch the world; those of what they decide by have ``pure`` in their file's name."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let every worker begin with its share of what takes long, so that none is left alone with it at the end.
 
-    xdist gives each worker an equal part of the list, and those that are done take over from the others. Coverage is measured
-    only where decisions are tested: it costs a quarter of the time, and what must be covered in full is pure.
+    xdist gives each worker an equal part of the list, and those that are done take over from the others.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.nodeid.startswith(_LONG)]
     short = [item for item in items if not item.nodeid.startswith(_LONG)]
-    for item in items:
-        if item.nodeid.startswith(_EFFECTS) and "_pure" not in item.nodeid:
-            item.add_marker(pytest.mark.no_cover)
     items[:] = [item for worker in range(workers) for part in (long, short) for item in _share(part, worker, workers)]
 
 

@@ -56,7 +56,7 @@ def lost(folder: Path) -> list[Any]:
     ("words", "front"),
     [
         ("--balancer haproxy", "a real HAProxy"),
-        ("--balancer nginx --ssh", "a real NGINX over SSH"),
+        pytest.param("--balancer nginx --ssh", "a real NGINX over SSH", marks=LONGER),
         pytest.param("--balancer nginx --proxy http", "a real NGINX", marks=LONGER),
         ("--balancer bigip", "a simulated BIG-IP"),
     ],

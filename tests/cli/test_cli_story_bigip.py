@@ -75,7 +75,9 @@ def drop(lab: Lab, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [CONNECTIONS, pytest.param(REQUESTS, marks=LONGER)], ids=["connections", "requests"]
+    "options",
+    [pytest.param(CONNECTIONS, marks=LONGER), pytest.param(REQUESTS, marks=LONGER)],
+    ids=["connections", "requests"],
 )
 def test_there_and_back(options: ConfigOptions, bring_up: Callable[..., Lab], lbsync: Lbsync, tmp_path: Path) -> None:
     """Every command in order: each exit code, nothing lost on the way, and everything as before at the end."""

@@ -18,7 +18,7 @@ from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
 from lbsync.testing.nginx import RunningNginx
 from tests.cli.story import Lbsync, apply_twice_at_once, kill_and_carry_on, own_values, read_until, rewrite, spawn
-from tests.longer import LONGER
+from tests.longer import LONGER, one_now
 from tests.rollout.fronts import Kind, NginxFront
 
 HTTP, STREAM = Kind("nginx", "http"), Kind("nginx", "stream")
@@ -88,7 +88,7 @@ def administrators_own(lab: Lab) -> str:
         return connection.getresponse().read().decode()
 
 
-@pytest.mark.parametrize("kind", [HTTP, STREAM_OVER_SSH], ids=str)
+@pytest.mark.parametrize("kind", one_now([HTTP, STREAM_OVER_SSH]), ids=str)
 def test_there_and_back(kind: Kind, bring_up: Callable[..., Lab], lbsync: Lbsync, tmp_path: Path) -> None:
     """Every command in order: each exit code, nothing lost on the way, and everything as before at the end."""
     lab = bring_up(kind)

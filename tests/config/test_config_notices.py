@@ -12,7 +12,7 @@ TABLE = '[[service.notices]]\nname = "{}"\nurl = "{}"\n'
 def test_a_target_is_told_everything_by_default() -> None:
     """Of every farm, however bad."""
     (one,) = load_service(TABLE.format("team", "env:URL")).notices
-    assert (len(one.kinds), one.namespaces, one.min_level) == (7, ("*",), "ok")
+    assert (len(one.kinds), one.namespaces, one.min_level) == (8, ("*",), "ok")
 
 
 @pytest.mark.parametrize(

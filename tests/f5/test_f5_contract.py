@@ -9,6 +9,7 @@ import pytest
 
 from lbsync.testing.contract import ProviderContract, Subject
 from tests.f5.conftest import CONNECTIONS, REQUESTS
+from tests.longer import LONGER
 
 
 class OnBigIp(ProviderContract):
@@ -24,6 +25,7 @@ class OnBigIp(ProviderContract):
             yield Subject(provider, bench.first, bench.second, servers=("EX01", "EX02"))
 
 
+@LONGER
 class TestRequests(OnBigIp):
     """Each request goes its own way: a mode per service."""
 

@@ -18,6 +18,7 @@ from tests.balancers.acts import drain, flip, perform, seen_by, step_of, undrain
 from tests.balancers.bench import BRIDGED, OFFLOADED, wait_true
 from tests.f5.acts import drained, everything, nothing_left, running
 from tests.f5.conftest import CONNECTIONS, REQUESTS, F5Bench
+from tests.longer import one_now
 
 DROPS = (Fault.DROP_BEFORE, Fault.DROP_AFTER)
 Kind = tuple[str, tuple[str, ...], bool]
@@ -90,7 +91,7 @@ def sweep(bench: F5Bench, provider: Provider, step: Step, part: slice) -> int:
     return len(kinds)
 
 
-@pytest.mark.parametrize("first", range(1, 4))
+@pytest.mark.parametrize("first", one_now(range(1, 4)))
 def test_a_publish_survives_a_connection_that_breaks(bench: F5Bench, first: int) -> None:
     """At each kind of request: looks, an upload, objects, queued ones, commits, the policy's draft, the save."""
     with bench.open() as provider:
@@ -117,7 +118,7 @@ CHANGES: dict[str, Callable[[F5Bench], Change]] = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", one_now(CHANGES, 2))
 def test_each_other_step_survives_it_too(make_bench: Callable[..., F5Bench], name: str) -> None:
     """Whatever is lost, the step or its repetition ends in what was wanted, and its undo in what was."""
     sides = name == "switch sides"
@@ -135,7 +136,7 @@ def test_each_other_step_survives_it_too(make_bench: Callable[..., F5Bench], nam
         assert sweep(bench, provider, step, slice(1, None, 1 if sides else 2)) >= 3
 
 
-@pytest.mark.parametrize("number", [0, 30, 43])
+@pytest.mark.parametrize("number", one_now([30, 0, 43]))
 def test_a_device_that_goes_away_is_given_up_soon(bench: F5Bench, number: int) -> None:
     """In the middle of a publish: the message says that nobody knows; once it is back, the undo leaves what was before."""
     with bench.open() as provider:
@@ -156,7 +157,7 @@ def test_a_device_that_goes_away_is_given_up_soon(bench: F5Bench, number: int) -
     assert bench.request("/owa/").status == 200
 
 
-@pytest.mark.parametrize("number", [17, 30, 42])
+@pytest.mark.parametrize("number", one_now([30, 17, 42]))
 def test_a_device_that_is_busy_for_a_moment_is_waited_for(bench: F5Bench, number: int) -> None:
     """503 in the middle, inside a transaction or at its commit: nobody notices."""
     with bench.open() as provider:
@@ -274,7 +275,7 @@ def test_a_reboot_keeps_what_was_published_and_switched(make_bench: Callable[...
     assert (bench.served(), bench.request("/owa/").scheme) == (bench.second.fingerprint, "http")
 
 
-@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.ERROR_AFTER])
+@pytest.mark.parametrize("fault", one_now([Fault.DROP_AFTER, Fault.ERROR_AFTER]))
 def test_a_commit_that_was_done_but_said_otherwise_is_looked_at_again(
     make_bench: Callable[..., F5Bench], fault: Fault
 ) -> None:

@@ -28,6 +28,7 @@ from tests.balancers.acts import drain, offloadable, perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, Bench, short_directory, spec_of, two_servers, wait_true
 from tests.balancers.simulated import objects_of
 from tests.f5.conftest import CONNECTIONS, FEW, NAME
+from tests.longer import LONGER, one_now
 
 
 class SimulatedPair:
@@ -129,6 +130,7 @@ def bench(make_bench: Callable[..., PairBench]) -> PairBench:
     return make_bench()
 
 
+@LONGER
 class TestPair(ProviderContract):
     """The contract, kept by the active device; the standby's address is the first in hosts."""
 
@@ -143,7 +145,7 @@ class TestPair(ProviderContract):
             yield Subject(provider, bench.first, bench.second, servers=("EX01", "EX02"), services=FEW)
 
 
-@pytest.mark.parametrize("first", ["active", "standby"])
+@pytest.mark.parametrize("first", one_now(["active", "standby"]))
 def test_changes_are_made_on_the_active_device_alone(bench: PairBench, first: str) -> None:
     """Whichever stands first in hosts: the standby is asked who it is, and gets everything by synchronisation."""
     if first == "standby":
@@ -240,7 +242,7 @@ def test_a_fail_over_after_a_switch_of_sides_keeps_leaf_and_servers_together(ben
         assert bench.agrees()
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", one_now(range(4)))
 def test_a_fail_over_in_the_middle_of_a_step_loses_nothing(bench: PairBench, number: int) -> None:
     """After whichever of a publish's changes: the device finishes what it began and gives it to the group, or says that not.
 

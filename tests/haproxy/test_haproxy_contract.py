@@ -9,6 +9,7 @@ import pytest
 
 from lbsync.testing.contract import ProviderContract, Subject
 from lbsync.testing.sshd import RunningSshd
+from tests.longer import LONGER
 
 
 class TestHaproxyHere(ProviderContract):
@@ -22,6 +23,7 @@ class TestHaproxyHere(ProviderContract):
             yield Subject(provider, bench.first, bench.second, servers=("EX01", "EX02"))
 
 
+@LONGER
 class TestHaproxyOverSsh(ProviderContract):
     """HAProxy on a host that is reached by SSH."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from lbsync.testing.contract import ProviderContract, Subject
 from lbsync.testing.sshd import RunningSshd
+from tests.longer import LONGER
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE
 
 
@@ -31,6 +32,7 @@ class TestHttp(OnNginx):
     settings = HTTP
 
 
+@LONGER
 class TestHttpVariable(OnNginx):
     """Requests routed by path, certificates read at each handshake."""
 
@@ -45,6 +47,7 @@ class TestStream(OnNginx):
     prefix_step = 3
 
 
+@LONGER
 class TestStreamOverSsh(ProviderContract):
     """The same on a host that is reached by SSH, every file, command and health check through a real OpenSSH server."""
 

@@ -7,9 +7,10 @@ import json
 import logging
 
 import pytest
+import structlog
 from pydantic import SecretStr
 
-from lbsync.loglines import formatter
+from lbsync.loglines import formatter, through_logging
 from lbsync.redact import HIDDEN, Redactor
 
 SECRET = "hunter2-ü/+"
@@ -83,3 +84,16 @@ def test_what_json_does_not_know_is_told_by_its_repr() -> None:
     line = formatter(Redactor()).format(record)
     assert json.loads(line)["password"] == "SecretStr('**********')"
     assert "hunter2" not in line
+
+
+def test_what_structlog_is_told_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Through the standard library, so that whatever listens there has both."""
+    through_logging()
+    try:
+        with caplog.at_level(logging.INFO, "lbsync.x"):
+            structlog.stdlib.get_logger("lbsync.x").info("seen", of=3)
+    finally:
+        structlog.reset_defaults()
+    (record,) = caplog.records
+    line = json.loads(formatter(Redactor()).format(record))
+    assert (line["event"], line["of"], line["logger"]) == ("seen", 3, "lbsync.x")

@@ -136,9 +136,9 @@ def needles(rehearsal: Rehearsal, pfx_password: str) -> Needles:
     [
         pytest.param(HAPROXY, "server", None, marks=LONGER),
         (HAPROXY, "file", "file"),
-        (NGINX_HTTP, "server", "server"),
+        pytest.param(NGINX_HTTP, "server", "server", marks=LONGER),
         pytest.param(NGINX_VARIABLE, "file", None, marks=LONGER),
-        (BIGIP_REQUESTS, "server", "server"),
+        pytest.param(BIGIP_REQUESTS, "server", "server", marks=LONGER),
     ],
     ids=str,
 )

@@ -13,6 +13,7 @@ from lbsync.lab.store import StoredEntry
 from lbsync.testing.load import Load, LoadSpec
 from lbsync_certs import Bundle
 from lbsync_certs.info import describe
+from tests.longer import one_now
 from tests.rollout.fronts import HAPROXY, NGINX_HTTP, Kind
 from tests.rollout.rig import Rehearsal
 
@@ -52,7 +53,7 @@ def load_on(rehearsal: Rehearsal) -> LoadSpec:
     )
 
 
-@pytest.mark.parametrize("kind", [HAPROXY, NGINX_HTTP], ids=str)
+@pytest.mark.parametrize("kind", one_now([HAPROXY, NGINX_HTTP]), ids=str)
 def test_a_renewed_certificate_gets_everywhere_and_nobody_notices(
     kind: Kind, rehearsal: Rehearsal, tmp_path: Path
 ) -> None:

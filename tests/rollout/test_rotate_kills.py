@@ -20,7 +20,7 @@ from tests.rollout.rig import Rehearsal, Snapshot, events, kill_at
 from tests.rollout.test_rotate import HOST, bring, forget, renewed
 
 _KINDS = (HAPROXY, NGINX_STREAM, BIGIP_CONNECTIONS, NGINX_HTTP)
-_KILLS = int(os.environ.get("LBSYNC_KILLS") or 3)
+_KILLS = int(os.environ.get("LBSYNC_KILLS") or (4 if os.environ.get("LBSYNC_LONGER") else 1))
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
 _MOST_DELAY_S = 0.06
 

@@ -26,11 +26,11 @@ from tests.rollout.rig import Reference, Rehearsal, events, kill_at
 
 _KILLS = int(os.environ.get("LBSYNC_KILLS") or 0)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
-_HAPROXY_KILLS = 4
-_OTHER_KILLS = {
-    NGINX_HTTP: 1, NGINX_STREAM: 1, OVER_SSH[0]: 0, OVER_SSH[1]: 0, BIGIP_CONNECTIONS: 1, BIGIP_REQUESTS: 0,
+_LONGER = bool(os.environ.get("LBSYNC_LONGER"))
+_KINDS = {
+    HAPROXY: 2, NGINX_STREAM: 1, NGINX_HTTP: 0, OVER_SSH[0]: 0, OVER_SSH[1]: 0, BIGIP_CONNECTIONS: 0, BIGIP_REQUESTS: 0,
 }  # fmt: skip
-"""Over SSH everything takes longer, and BIG-IP's two differ in draining only: these where more is asked for."""
+"""How many kills every run has of each; the longer run has two more."""
 _DONE, _TAKEN_BACK = 0, 5
 _MOST_DELAY_S = 0.06
 """A little later than the event waited for: between two of them, or in the middle of an effect."""
@@ -42,16 +42,14 @@ def _planned() -> Iterator[tuple[Kind, range]]:
     A rehearsal and its undisturbed run are made once per balancer and test process, so that a few kills share a test.
     """
     if _KILLS:
-        kinds = (HAPROXY, *_OTHER_KILLS)
+        kinds = tuple(_KINDS)
         for number in range(_KILLS):
             seed = _FIRST_SEED + number
             yield kinds[number % len(kinds)], range(seed, seed + 1)
         return
-    for kind, kills in _OTHER_KILLS.items():
-        if kills:
-            yield kind, range(_FIRST_SEED, _FIRST_SEED + kills)
-    for seed in range(_FIRST_SEED, _FIRST_SEED + _HAPROXY_KILLS):
-        yield HAPROXY, range(seed, seed + 1)
+    for kind, kills in _KINDS.items():
+        for seed in range(_FIRST_SEED, _FIRST_SEED + kills + 2 * _LONGER):
+            yield kind, range(seed, seed + 1)
 
 
 @pytest.mark.parametrize(
