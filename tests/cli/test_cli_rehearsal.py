@@ -58,7 +58,7 @@ def lost(folder: Path) -> list[Any]:
         ("--balancer haproxy", "a real HAProxy"),
         pytest.param("--balancer nginx --ssh", "a real NGINX over SSH", marks=LONGER),
         pytest.param("--balancer nginx --proxy http", "a real NGINX", marks=LONGER),
-        ("--balancer bigip", "a simulated BIG-IP"),
+        pytest.param("--balancer bigip", "a simulated BIG-IP", marks=LONGER),
     ],
 )
 def test_the_demo_tells_the_whole_story(tmp_path: Path, require: Callable[[str], None], words: str, front: str) -> None:

@@ -231,6 +231,7 @@ def test_an_edit_during_a_run_is_not_made_live_by_it(
     assert administrators_own(lab) == "half done\n"
 
 
+@LONGER
 def test_a_way_back_days_later_keeps_what_others_did_since(lab: Lab, lbsync: Lbsync) -> None:
     """The administrator changed NGINX's other files and reloaded: the rollback takes back ours, and theirs stays live."""
     before = everything(lab)
@@ -262,6 +263,7 @@ def test_a_way_back_waits_for_an_nginx_that_is_down(lab: Lab, lbsync: Lbsync, tm
     assert everything(lab) == before
 
 
+@LONGER
 def test_a_way_back_that_others_files_hinder_is_finished_later(lab: Lab, lbsync: Lbsync) -> None:
     """NGINX would not load what the administrator has on the disk: the rollback stops there, names it, and carries on later."""
     before = everything(lab)

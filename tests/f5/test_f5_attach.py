@@ -15,9 +15,10 @@ from tests.balancers.acts import flip, offloadable, perform, rotate, seen_by, st
 from tests.balancers.bench import BRIDGED, OFFLOADED, wait_true
 from tests.f5.acts import everything, nothing_left, running
 from tests.f5.conftest import CONNECTIONS, REQUESTS, F5Bench
+from tests.longer import one_now
 
 THEIRS = "/Common/exchange"
-ways = pytest.mark.parametrize("settings", [CONNECTIONS, REQUESTS], ids=["connections", "requests"])
+ways = pytest.mark.parametrize("settings", one_now([CONNECTIONS, REQUESTS]), ids=["connections", "requests"])
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from tests.balancers.acts import drain, perform, rotate, seen_by, step_of
 from tests.balancers.bench import BRIDGED, HOSTS, OFFLOADED
 from tests.f5.acts import everything, nothing_left, running
 from tests.f5.conftest import REQUESTS, F5Bench
+from tests.longer import one_now
 
 PREFIX = "/Common/lbsync_lb1_"
 
@@ -316,7 +317,7 @@ def exchanged(device: BigIp, path: str, content: bytes) -> None:
     device.foreign_file(things.SSL_KEY, path, content)
 
 
-@pytest.mark.parametrize("there", [("key",), ("key", "chain"), ("crt",), ("key", "crt")])
+@pytest.mark.parametrize("there", one_now([(one,) for one in [("key", "chain"), ("key",), ("crt",), ("key", "crt")]]))
 def test_a_certificate_half_installed_is_completed(bench: F5Bench, there: tuple[str, ...]) -> None:
     """A run was killed between two objects: what is missing is made, and it is served."""
     leaf = bench.second.fingerprint

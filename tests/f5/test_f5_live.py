@@ -23,8 +23,9 @@ from tests.balancers.bench import BRIDGED, OFFLOADED, wait_true
 from tests.balancers.client import exchange
 from tests.f5.acts import drained, everything, nothing_left, running
 from tests.f5.conftest import CONNECTIONS, REQUESTS, F5Bench
+from tests.longer import one_now
 
-ways = pytest.mark.parametrize("settings", [CONNECTIONS, REQUESTS], ids=["connections", "requests"])
+ways = pytest.mark.parametrize("settings", one_now([CONNECTIONS, REQUESTS]), ids=["connections", "requests"])
 PREFIX = "/Common/lbsync_lb1_"
 
 
@@ -236,7 +237,7 @@ CHANGED: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("what", [*CHANGED, "a server less", "another CA and name"])
+@pytest.mark.parametrize("what", one_now([*CHANGED, "a server less", "another CA and name"], 2))
 def test_other_settings_are_published_and_taken_back(make_bench: Callable[..., F5Bench], what: str) -> None:
     """What differs is told, one publish brings all of it, and its undo brings back what was."""
     bench = make_bench(REQUESTS)

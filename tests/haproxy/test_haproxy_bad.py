@@ -19,6 +19,7 @@ from lbsync.model import Mode
 from lbsync.services import ALL_SERVICES, Service
 from lbsync_haproxy import plugin
 from tests.balancers.bench import BRIDGED
+from tests.longer import one_now
 
 
 def test_a_sound_host_has_no_blocker(bench: Any) -> None:
@@ -77,7 +78,7 @@ def test_our_own_listeners_are_nobody_elses(published: Any) -> None:
     assert published.blockers() == ""
 
 
-@pytest.mark.parametrize("name", ["exchange.cfg", "exchange.map", "exchange.crt-list", "server-ca.pem"])
+@pytest.mark.parametrize("name", one_now(["exchange.cfg", "exchange.map", "exchange.crt-list", "server-ca.pem"]))
 def test_an_edited_file_is_not_overwritten(published: Any, name: str) -> None:
     """The blocker names it; performing all the same is refused, and the edit survives."""
     path = published.haproxy.owned / name

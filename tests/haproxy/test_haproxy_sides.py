@@ -20,6 +20,7 @@ from tests.balancers.acts import drain, perform, seen_by, step_of, undrain
 from tests.balancers.bench import BRIDGED, wait_true
 from tests.haproxy.bound import BoundClients, ask, misled
 from tests.haproxy.test_haproxy_live import drained, reload_by_somebody
+from tests.longer import one_now
 
 if TYPE_CHECKING:
     from lbsync.target import Provider
@@ -219,7 +220,7 @@ def test_a_failed_reload_leaves_everything_as_before(sided: HaproxyBench) -> Non
     refused("reload_failed")
 
 
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("back", one_now([False, True]))
 def test_a_switch_that_was_killed_half_way_is_told_and_repaired(sided: HaproxyBench, back: bool) -> None:
     """The link moved and the states written, no reload: doing it again does it, taking it back needs no reload."""
     files, pid = sided.files(), sided.info("Pid")

@@ -15,11 +15,12 @@ import pytest
 from lbsync.model import Action
 from lbsync_nginx.layout import Layout
 from lbsync_nginx.settings import NginxSettings
+from tests.longer import one_now
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
 WAYS: dict[str, dict[str, object]] = {"http": HTTP, "variable": HTTP | VARIABLE, "stream": STREAM}
-every_way = pytest.mark.parametrize("settings", list(WAYS.values()), ids=list(WAYS))
-by_reload = pytest.mark.parametrize("settings", [HTTP, STREAM], ids=["http", "stream"])
+every_way = pytest.mark.parametrize("settings", one_now(WAYS.values()), ids=list(WAYS))
+by_reload = pytest.mark.parametrize("settings", one_now([HTTP, STREAM]), ids=["http", "stream"])
 
 _KILLED = """
 import json, os, sys

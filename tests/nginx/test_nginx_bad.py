@@ -13,6 +13,7 @@ from lbsync.errors import Rejected
 from lbsync.kit.waiting import wait_for
 from tests.balancers.acts import perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED
+from tests.longer import one_now
 from tests.nginx.acts import everything
 from tests.nginx.conftest import HTTP, STREAM, NginxBench
 
@@ -212,7 +213,7 @@ def test_theirs_beside_ours_is_no_blocker(make_bench: Callable[..., NginxBench])
     assert bench.served() == bench.first.fingerprint
 
 
-@pytest.mark.parametrize("which", ["https_port", "http_port", "status_port", "inner_port"])
+@pytest.mark.parametrize("which", one_now(["https_port", "http_port", "status_port", "inner_port"]))
 def test_another_process_on_a_port_of_ours_is_told(make_bench: Callable[..., NginxBench], which: str) -> None:
     """NGINX's own test passes it, and the reload would fail in silence. Whether it answers or not."""
     bench = make_bench(STREAM)

@@ -22,6 +22,7 @@ from lbsync.testing.ports import free_port
 from lbsync_certs import Bundle
 from tests.balancers.acts import ALL, flip, perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, HOSTS, wait_true
+from tests.longer import one_now
 from tests.nginx.acts import by_reload, certs_of, every_way, everything
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE, NginxBench
 
@@ -44,7 +45,7 @@ def republish(bench: NginxBench) -> Publish:
 
 @pytest.mark.parametrize(
     ("settings", "port"),
-    [(HTTP, "https_port"), (STREAM, "https_port"), (HTTP, "status_port")],
+    one_now([(HTTP, "https_port"), (STREAM, "https_port"), (HTTP, "status_port")]),
     ids=["http", "stream", "status"],
 )
 def test_a_reload_that_fails_in_silence_is_found_and_taken_back(
@@ -382,7 +383,7 @@ def key_of(bundle: Bundle) -> bytes:
     return b"-----BEGIN" + bundle.pem().rpartition(b"-----BEGIN")[2]
 
 
-@pytest.mark.parametrize("settings", [STREAM, HTTP | VARIABLE], ids=["stream", "variable"])
+@pytest.mark.parametrize("settings", one_now([STREAM, HTTP | VARIABLE]), ids=["stream", "variable"])
 def test_nothing_said_holds_a_key_or_quotes_the_administrators_files(
     make_bench: Callable[..., NginxBench], settings: dict[str, object]
 ) -> None:

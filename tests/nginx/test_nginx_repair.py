@@ -14,6 +14,7 @@ from lbsync.services import Service
 from lbsync_nginx.state import NginxState, state_of, with_state
 from tests.balancers.acts import perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, wait_true
+from tests.longer import one_now
 from tests.nginx.acts import certs_of, every_way, everything, killed_at_the_reload
 from tests.nginx.conftest import HTTP, STREAM, NginxBench
 
@@ -117,7 +118,7 @@ def test_a_reload_by_somebody_makes_live_what_a_killed_run_left(published: Nginx
     assert published.request("/owa/").scheme == "http"
 
 
-@pytest.mark.parametrize("mended_by", ["again", "undo", "publish"])
+@pytest.mark.parametrize("mended_by", one_now(["again", "undo", "publish"]))
 def test_a_run_killed_between_file_and_reload_is_mended(published: NginxBench, mended_by: str) -> None:
     """The leaf is unknown then; the same step, its undo or a publish settles it."""
     first, second = published.first.fingerprint, published.second.fingerprint

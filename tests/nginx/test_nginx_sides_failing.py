@@ -19,13 +19,14 @@ from lbsync_nginx.ending import to_come
 from lbsync_nginx.settings import NginxSettings
 from tests.balancers.acts import perform, seen_by
 from tests.balancers.bench import wait_true
+from tests.longer import one_now
 from tests.nginx.acts import certs_of, every_way, everything, killed_at_the_reload
 from tests.nginx.conftest import HTTP, NginxBench, Switching
 from tests.nginx.sided import Crowd, asked_anew, settle, sides, switch_of
 
 
 @every_way
-@pytest.mark.parametrize("reload", [["false"], ["true"]], ids=["refused", "silent"])
+@pytest.mark.parametrize("reload", one_now([["false"], ["true"]]), ids=["refused", "silent"])
 def test_a_reload_that_fails_leaves_everything_as_before(
     make_bench: Callable[..., NginxBench], settings: dict[str, object], reload: list[str]
 ) -> None:
@@ -64,8 +65,8 @@ def test_a_pair_that_no_handshake_survives_is_taken_back(switching: Switching, s
 
 
 @every_way
-@pytest.mark.parametrize("loaded", [False, True], ids=["before the reload", "after it"])
-@pytest.mark.parametrize("mended_by", ["again", "undo"])
+@pytest.mark.parametrize("loaded", one_now([False, True]), ids=["before the reload", "after it"])
+@pytest.mark.parametrize("mended_by", one_now(["again", "undo"]))
 def test_a_run_killed_half_way_is_mended(
     switching: Switching, settings: dict[str, object], mended_by: str, *, loaded: bool
 ) -> None:

@@ -21,6 +21,7 @@ from lbsync.target import Provider
 from lbsync.testing.sshd import RunningSshd
 from tests.balancers.acts import perform, seen_by, step_of
 from tests.balancers.bench import BRIDGED, wait_true
+from tests.longer import one_now
 from tests.nginx.acts import everything
 from tests.nginx.conftest import HTTP, STREAM, NginxBench
 
@@ -155,7 +156,7 @@ def test_a_connection_that_broke_between_two_calls_is_opened_anew(
     assert not [path for path in everything(bench) if path.endswith(".lbsync-tmp")]
 
 
-@pytest.mark.parametrize("way", ["on", "back"])
+@pytest.mark.parametrize("way", one_now(["on", "back"]))
 def test_a_connection_that_breaks_at_the_reload_leaves_nothing_half_done(
     reached: Callable[..., tuple[NginxBench, RunningSshd]], way: str
 ) -> None:

@@ -21,6 +21,7 @@ from lbsync.kit.handshake import handshake
 from lbsync.lab.naming import Names, tls_certificate_name
 from lbsync.lab.store import StoredEntry
 from lbsync_certs import Bundle, Thumbprint
+from tests.longer import one_now
 from tests.rollout.rig import Rehearsal, events, kill_at, rehearse, write_config
 from tests.rollout.test_rotate import HOST, bring, renewed
 
@@ -230,7 +231,7 @@ def test_bad_names_change_nothing(rotated: Rotated) -> None:
     assert (rotated.files(), rotated.stores()) == before
 
 
-@pytest.mark.parametrize("goal", [7, 15])
+@pytest.mark.parametrize("goal", one_now([15, 7]))
 def test_a_killed_removal_is_carried_on(rotated: Rotated, goal: int) -> None:
     """Wherever it was killed, resume removes the rest, and doing what was done before does no harm."""
     one = rotated.lay(20 + goal)

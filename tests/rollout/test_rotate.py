@@ -13,7 +13,7 @@ from lbsync.lab.store import StoredEntry
 from lbsync.testing.load import Load, LoadSpec
 from lbsync_certs import Bundle
 from lbsync_certs.info import describe
-from tests.longer import one_now
+from tests.longer import LONGER, one_now
 from tests.rollout.fronts import HAPROXY, NGINX_HTTP, Kind
 from tests.rollout.rig import Rehearsal
 
@@ -120,6 +120,7 @@ def test_what_must_not_follow_is_refused_with_the_reason(published: Rehearsal, t
         published.run(tmp_path, "rollback", "--quiet", "--no-canary")
 
 
+@LONGER
 def test_several_are_listed_and_an_unknown_issuer_is_refused(published: Rehearsal, tmp_path: Path) -> None:
     """Named by its thumbprint one of them is taken; another CA's would close every pool."""
     from lbsync.testing.ca import TestCA
@@ -142,6 +143,7 @@ def test_several_are_listed_and_an_unknown_issuer_is_refused(published: Rehearsa
         published.run(tmp_path, "rollback", "--quiet", "--no-canary")
 
 
+@LONGER
 def test_other_services_get_it_when_they_are_named(published: Rehearsal, tmp_path: Path) -> None:
     """SMTP and IMAP have it along with IIS; POP, and what servers use between them, keep theirs; and all the way back."""
     before, old, new = published.snapshot(), published.farm.leaf.thumbprint, renewed(published)

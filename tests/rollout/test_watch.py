@@ -16,6 +16,7 @@ from lbsync.run import RunPhase
 from lbsync.services import NO_SSL, REQUIRE_SSL, SERVICES, Service
 from lbsync.testing.ca import TestCA
 from lbsync_certs import Bundle
+from tests.longer import LONGER
 from tests.rollout.rig import Rehearsal
 from tests.rollout.test_rotate import bring, renewed
 
@@ -102,6 +103,7 @@ def test_it_tells_waits_for_its_window_and_rotates(published: Rehearsal, tmp_pat
     assert published.snapshot() == before
 
 
+@LONGER
 def test_a_rotation_that_fails_is_remembered_and_rests(published: Rehearsal, new: Bundle, tmp_path: Path) -> None:
     """Taken back by itself, told by every later look, and not tried again before its time."""
     strange = tmp_path / "strange.pem"
