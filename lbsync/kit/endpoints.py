@@ -9,6 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 ANY = frozenset({"*", "", "0.0.0.0", "::"})  # noqa: S104 -- compared, not bound
 """How configurations and the kernel write "every address"."""
@@ -99,11 +100,19 @@ def _same(one: str, other: str) -> bool:
 
 
 def _kernel_endpoint(text: str) -> tuple[str, int]:
-    """Addresses stand in words of 32 bits, each with its bytes reversed on a little-endian host."""
     digits, _, port = text.partition(":")
+    return _kernel_address(digits), int(port, 16)
+
+
+@lru_cache(maxsize=4096)
+def _kernel_address(digits: str) -> str:
+    """Addresses stand in words of 32 bits, each with its bytes reversed on a little-endian host.
+
+    A busy host's table has the same few in tens of thousands of lines.
+    """
     raw = b"".join(bytes.fromhex(digits[i : i + 8])[::-1] for i in range(0, len(digits), 8))
     family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6  # noqa: PLR2004 -- bytes of an IPv4 address
-    return str(_plain(ipaddress.ip_address(socket.inet_ntop(family, raw)))), int(port, 16)
+    return str(_plain(ipaddress.ip_address(socket.inet_ntop(family, raw))))
 
 
 def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
