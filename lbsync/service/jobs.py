@@ -109,6 +109,11 @@ class Jobs:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more is begun: the service ends."""
+        return self._closing
+
     def get(self, job_id: str) -> Job:
         """One by its id. Raises NotFound."""
         if job_id not in self._known:

@@ -55,12 +55,13 @@ class Rounds:
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> None:
-        """Once round all namespaces."""
-        if self._roster is not None and self._ticks % _CHECK_EVERY == 0:
+        """Once round all namespaces. While the service ends it comes round as ever, and only follows what is under way."""
+        closing = self._jobs.closing
+        if self._roster is not None and self._ticks % _CHECK_EVERY == 0 and not closing:
             await self._roster.look()
         now_s, wall, every_s = self._clock.now_s(), self._clock.wall(), self._section.drift_every_s
         for farm in self._farms.values():
-            if farm.missed or self._jobs.queued(farm.name):
+            if closing or farm.missed or self._jobs.queued(farm.name):
                 continue
             if schedule.is_due(farm.turn, now_s, wall, farm.began):
                 self._begin.begin(farm, "look", SCHEDULE)
@@ -69,7 +70,7 @@ class Rounds:
                 self._begin.begin(farm, "drift", SCHEDULE)
         for farm in self._farms.values():
             active = next((job for job in self._jobs.queued(farm.name) if job.changes and job.began), None)
-            if active is not None or (self._ticks % _CHECK_EVERY == 0 and not farm.missed):
+            if active is not None or (self._ticks % _CHECK_EVERY == 0 and not (closing or farm.missed)):
                 await guarded(farm, self._check(farm, active))
         self._ticks += 1
         self.ticked_at_s = now_s

@@ -127,6 +127,26 @@ def test_a_change_is_shown_for_as_long_as_it_is_at_work(tmp_path: Path) -> None:
     play(scene)
 
 
+def test_a_farm_whose_turn_comes_while_the_service_ends(tmp_path: Path) -> None:
+    """Nothing is begun there, and the schedule goes on: else the manager would kill the step that is waited for."""
+    stage = Stage(tmp_path, ("a", "b"))
+
+    async def scene() -> None:
+        hub, start = dead(stage)
+        await hub.look("a", ANNA)
+        await until(hub, lambda: "a" in start.at_work)
+        closing = asyncio.ensure_future(hub.jobs.close(30))
+        while not hub.jobs.closing:
+            await asyncio.sleep(0)
+        stage.clock.pass_s(100_000)
+        await hub.rounds.tick()
+        assert hub.rounds.ticked_at_s == stage.clock.now_s()
+        await closing
+        assert list(start.at_work) == ["a"]
+
+    play(scene)
+
+
 def test_an_ended_job_keeps_no_document(tmp_path: Path) -> None:
     """What a look printed is in the state; forty of them for each farm would fill the memory over the days."""
     stage = Stage(tmp_path)
