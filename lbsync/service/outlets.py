@@ -57,6 +57,7 @@ class Outlets:
             templates=(base / templates).expanduser() if templates is not None else None,
         )
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._telling = asyncio.Lock()
         self.listening = asyncio.Event()
         """Set once every farm was seen, and no change is missed any more."""
 
@@ -93,11 +94,16 @@ class Outlets:
             await self._all()
 
     async def _all(self) -> None:
-        for state in tuple(self._hub.states().values()):
-            await self._state(state)
+        for name in tuple(self._hub.states()):
+            await self.changed(Changed(name, "state"))
 
     async def changed(self, change: Changed) -> None:
         """One change of the hub, for all outlets."""
+        # One after the other, each as it is by then: what were told of an older state after a newer one would be told twice.
+        async with self._telling:
+            await self._changed(change)
+
+    async def _changed(self, change: Changed) -> None:
         try:
             job = self._hub.job(change.id) if change.what == "job" else None
             state = self._hub.state(change.ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -166,6 +167,41 @@ def test_what_time_alone_brings_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         await own.close()
 
     asyncio.run(story())
+
+
+def test_what_was_is_not_told_after_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A farm changes while all are gone through on a slow disk: else its newest run would be counted and told twice."""
+    monkeypatch.setattr("lbsync.service.outlets._AGAIN_S", 0.0)
+    hub, seen = FakeHub(namespace("a"), namespace("b")), list[str]()
+    slow, entered, newer = threading.Event(), threading.Event(), threading.Event()
+
+    def tell(state: NamespaceState) -> None:
+        if state.name == "a" and slow.is_set():
+            slow.clear()
+            entered.set()
+            newer.wait(0.05)
+        elif state.name == "b":
+            seen.append(state.next_text)
+            if state.next_text == "newer":
+                newer.set()
+
+    async def story() -> None:
+        own = outlets(hub, tmp_path)
+        monkeypatch.setattr(own.post, "tell", tell)
+        own.start()
+        await own.listening.wait()
+        slow.set()
+        await asyncio.to_thread(entered.wait, 20)
+        hub.kept["b"] = hub.kept["b"].model_copy(update={"next_text": "newer"})
+        hub.tell(Changed("b", "state"))
+        await asyncio.to_thread(newer.wait, 20)
+        told = len(seen)
+        while len(seen) < told + 2:
+            await asyncio.sleep(0)
+        await own.close()
+
+    asyncio.run(story())
+    assert set(seen[seen.index("newer") :]) == {"newer"}
 
 
 def test_a_notice_is_told_though_nothing_could_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
