@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from lbsync.config import ServiceSection
+from lbsync.service.auth.csrf import HEADER
 from lbsync.service.notices.texts import Text
 from lbsync.service.notices.values import NoticeState
 from lbsync.service.outlets import Outlets
@@ -103,23 +104,33 @@ def test_a_test_from_the_page(told: Told) -> None:
 
 
 def test_one_test_at_a_time(told: Told) -> None:
-    """Whoever presses again while the other side hangs is told so, and no second process is begun."""
+    """Whoever asks again while the other side hangs is told so, by page or API, and no second process is begun."""
 
-    async def twice() -> tuple[tuple[int, str], tuple[int, str]]:
+    async def twice() -> tuple[tuple[int, str], int, tuple[int, str]]:
         first = asyncio.ensure_future(_send(browser, browser.csrf))
         await asyncio.to_thread(told.asked.wait, 20)
         second = await _send(browser, browser.csrf)
+        third = await browser.http.post("/api/v1/notices/team/test", headers={"Origin": ORIGIN, HEADER: browser.csrf})
         told.go.set()
-        return second, await first
+        return second, third.status_code, await first
 
     with client(told.app) as browser:
         browser.login("operator")
         told.go.clear()
-        (refused, why), first = browser.runner.run(twice())
-        assert refused == 409
+        (refused, why), by_api, first = browser.runner.run(twice())
+        assert (refused, by_api) == (409, 409)
         assert "on its way there already" in why
         assert first == (303, _PAGE)
         assert len(told.titles) == 1
+
+
+def test_a_few_tests_at_once(told: Told) -> None:
+    """However many targets there are: the schedule needs threads for itself."""
+    with client(told.app) as browser:
+        browser.login("operator")
+        told.outlets.post.testing |= {"a", "b"}
+        refused, why = browser.runner.run(_send(browser, browser.csrf))
+        assert (refused, "other tests are on their way" in why, told.titles) == (409, True, [])
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ class Post:
         self._path = folder / NAME
         self._secret, self._days, self._templates = secret, tuple(expiry_days), templates
         self._sender, self._now = sender, now
+        self.testing: set[str] = set()
+        """Targets that a test is on its way to: kept by who asks for one."""
         self._changed = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None

@@ -1,20 +1,23 @@
 """Notices in the API: how it stands with each target, and a test.
 
-Rule of this file: a target's address is nowhere in it.
+Rule of this file: a target's address is nowhere in it; whoever tests, by a page or the API, takes few of the service's threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Final, cast
 
 from fastapi import APIRouter, Request
 
 from lbsync.model import Value
 from lbsync.service.notices.post import Post
 from lbsync.service.notices.values import NoticeState
-from lbsync.service.port import NotFound
+from lbsync.service.port import Busy, NotFound
 from lbsync.service.web.api import LOGINS, PROBLEMS, Id
+
+_AT_ONCE: Final = 2
+"""Each test holds a thread for as long as the other side takes, and the schedule needs some for itself."""
 
 
 class Tested(Value):
@@ -31,11 +34,20 @@ def states_of(request: Request) -> tuple[NoticeState, ...]:
 
 
 async def test_of(request: Request, name: str) -> Tested:
-    """Send a test to a target now. Raises NotFound."""
+    """Send a test to a target now. Raises NotFound, Busy where one is on its way there, or two elsewhere."""
     post = _post(request)
     if post is None:
         raise NotFound("there is no such target of notices", where=name, code="unknown-notice")
-    error = await asyncio.to_thread(post.test, name)
+    if name in post.testing or len(post.testing) >= _AT_ONCE:
+        raise Busy(
+            "a test is on its way there already" if name in post.testing else "other tests are on their way",
+            where=name, state="no other one was sent", remedy="wait for what comes of it, a minute at most", code="busy",
+        )  # fmt: skip
+    post.testing.add(name)
+    try:
+        error = await asyncio.to_thread(post.test, name)
+    finally:
+        post.testing.discard(name)
     return Tested(sent=not error, error=error)
 
 

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from lbsync.service.notices.web import states_of, test_of
-from lbsync.service.port import Busy
 from lbsync.service.web.asking import who
 from lbsync.service.web.templating import page
 from lbsync.service.web.views.telling import standing
@@ -34,7 +33,6 @@ class Tried:
 def add(web: APIRouter) -> None:
     """The routes. What came of tests is remembered until the service ends."""
     tried: dict[str, Tried] = {}
-    under_way: set[str] = set()
 
     @web.get(_NOTICES)
     async def notices(request: Request) -> Response:
@@ -43,15 +41,6 @@ def add(web: APIRouter) -> None:
 
     @web.post(f"{_NOTICES}/{{notice}}/test")
     async def test(request: Request, notice: str) -> Response:
-        if notice in under_way:  # each waits in a thread for as long as the other side takes
-            raise Busy(
-                "a test is on its way there already", where=notice, state="no other one was sent",
-                remedy="wait for what comes of it, a minute at most", code="busy",
-            )  # fmt: skip
-        under_way.add(notice)
-        try:
-            came = await test_of(request, notice)
-        finally:
-            under_way.discard(notice)
+        came = await test_of(request, notice)
         tried[notice] = Tried(datetime.now(UTC), who(request).name, came.error)
         return RedirectResponse(_NOTICES, HTTPStatus.SEE_OTHER)
