@@ -209,8 +209,8 @@ class Jobs:
         clock = asyncio.get_running_loop().time
         began_s = clock()
         await self._run(job)
-        failed = job.error is not None or (job.result is not None and job.result.late)
-        self._places.ended(job.namespace, failed=failed, after_s=clock() - began_s)
+        late = job.result is not None and job.result.late
+        self._places.ended(job.namespace, failed=job.error is not None, late=late, after_s=clock() - began_s)
 
     async def _run(self, job: Job) -> None:
         if job.ended is not None or self._closing:  # stopped while it waited

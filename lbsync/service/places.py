@@ -40,9 +40,9 @@ class Places:
         if (waiting := self._waiting.get(namespace)) is not None:
             waiting.cancel()
 
-    def ended(self, namespace: str, *, failed: bool, after_s: float) -> None:
-        """How what read for it ended, and after how many seconds."""
-        if failed and after_s >= _HUNG_S:
+    def ended(self, namespace: str, *, failed: bool, late: bool, after_s: float) -> None:
+        """How what read for it ended, and after how many seconds; ``late``: it had to be ended."""
+        if late or (failed and after_s >= _HUNG_S):
             self._hung.add(namespace)
         else:
             self._hung.discard(namespace)

@@ -18,8 +18,8 @@ from tests.service.rig import ANNA, Stage, look, play, until
 class Hangs:
     """A child that hangs until it is told to end."""
 
-    def __init__(self) -> None:
-        self.over = asyncio.Event()
+    def __init__(self, *, late: bool = True) -> None:
+        self.over, self._late = asyncio.Event(), late
 
     def stop(self) -> None:
         """As the deadline would."""
@@ -28,7 +28,7 @@ class Hangs:
     async def wait(self, heard: Callable[[str], None]) -> Ended:
         """Until then."""
         await self.over.wait()
-        return Ended(-15, error={"message": "it did not end in time"}, late=True)
+        return Ended(-15, error={"message": "it did not end in time"}, late=self._late)
 
 
 class Dead:
@@ -37,12 +37,13 @@ class Dead:
     def __init__(self) -> None:
         self.at_work: dict[str, Hangs] = {}
         self.deadlines: list[tuple[str, float | None]] = []
+        self.late = True
 
     async def __call__(self, words: Sequence[str], actor: str, deadline_s: float | None, order: str) -> Child:
         """One more."""
         name = Path(words[words.index("--state") + 1]).name
         self.deadlines.append((words[0], deadline_s))
-        self.at_work[name] = Hangs()
+        self.at_work[name] = Hangs(late=self.late)
         return self.at_work[name]
 
     def end(self) -> None:
@@ -58,13 +59,17 @@ def dead(stage: Stage) -> tuple[ServiceHub, Dead]:
     return ServiceHub(stage.namespaces, stage.section, stage.state / "serve", start, clock=stage.clock), start
 
 
-def test_dead_farms_leave_places_to_those_that_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that hung the last time share half of the places, whoever asked first."""
-    monkeypatch.setattr(places, "_HUNG_S", 0.0)
+@pytest.mark.parametrize(("late", "hung_s"), [(True, 60.0), (False, 0.0)])
+def test_dead_farms_leave_places_to_those_that_answer(
+    late: bool, hung_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that hung the last time, ended in time (``look_within_s`` may be short) or by itself, share half of the places."""
+    monkeypatch.setattr(places, "_HUNG_S", hung_s)
     stage = Stage(tmp_path, ("a", "b", "c", "d"), looks_at_once=2)
 
     async def scene() -> None:
         hub, start = dead(stage)
+        start.late = late
         for name in ("a", "b"):
             await hub.look(name, ANNA)
         await until(hub, lambda: set(start.at_work) == {"a", "b"})
