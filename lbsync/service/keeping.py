@@ -137,9 +137,9 @@ class Decisions:
             ) from None
         return made
 
-    def _before(self, line: bytes) -> Decision | None:
+    def _before(self, line: bytes | None) -> Decision | None:
         """The decision before the next one. What was written last counts, so that a file whose end was changed shows it."""
-        if not line:
+        if line is None:
             if self._last is not None:
                 _LOG.warning("%s was moved away or emptied; a new chain of decisions begins", self._path)
             return None
@@ -178,8 +178,8 @@ def _read(line: bytes, path: Path) -> Decision:
         ) from None
 
 
-def _last_line(file: FileIO) -> bytes:
-    """The last whole line, empty where there is none, found from the end.
+def _last_line(file: FileIO) -> bytes | None:
+    """The last whole line, ``None`` where there is none, found from the end. An empty line is none of ours, but it is one.
 
     The piece of a line that a full disk, or a loss of power, left behind it is taken away: it was never acted on.
     """
@@ -190,7 +190,7 @@ def _last_line(file: FileIO) -> bytes:
     kept = text.rfind(b"\n") + 1
     if kept != len(text):
         file.truncate(at + kept)
-    return text[:kept].split(b"\n")[-2] if kept else b""
+    return text[:kept].split(b"\n")[-2] if kept else None
 
 
 def _append(file: FileIO, line: bytes) -> None:

@@ -25,9 +25,10 @@ def test_decisions_are_a_chain(tmp_path: Path) -> None:
     path.write_text(text.replace("anna", "mallory"), encoding="utf-8")
     with pytest.raises(LbsyncError, match="decision 1 is not what was written"):
         verify(path)
-    path.write_text("{}\n", encoding="utf-8")
-    with pytest.raises(LbsyncError, match="the last decision"):
-        Decisions(path).add("anna", "a", "approved", "p3")
+    for end in ("{}\n", "\n"):  # a chain is begun anew in an empty file only
+        path.write_text(text + end, encoding="utf-8")
+        with pytest.raises(LbsyncError, match="the last decision"):
+            Decisions(path).add("anna", "a", "approved", "p3")
 
 
 def test_decisions_go_on_where_their_file_was_moved_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
