@@ -12,6 +12,8 @@ from pathlib import Path
 from lbsync.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OWN = frozenset({"serve", "serve.token", "decisions.jsonl", "notices.json", "notices.damaged"})
+"""What the service keeps where the folders of namespaces are: one of that name would keep decisions from being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,11 @@ def look_through(folder: Path, state: Path) -> Found:
 
 
 def _name(path: Path) -> str:
-    if NAME.fullmatch(path.stem) is None or path.stem == "serve":
+    if NAME.fullmatch(path.stem) is None or path.stem in _OWN:
         raise ConfigError(
             f'"{path.stem}" cannot be the name of a namespace',
             where=str(path),
             state="nothing was started",
-            remedy="rename the file: letters, digits, dots, hyphens and underscores; not serve.toml, which is the service's own",
+            remedy="rename the file: letters, digits, dots, hyphens and underscores; not serve.toml or another name of the service's own",
         )
     return path.stem

@@ -358,7 +358,7 @@ def test_namespaces_are_the_files_of_a_folder(tmp_path: Path) -> None:
     found = namespaces.several(folder, state)
     assert [(one.name, one.ledger) for one in found] == [(name, state / name / "ledger.db") for name in ("a", "b")]
     assert namespaces.one(folder / "a.toml", state)[0].folder == state
-    for wrong in ("a b.toml", "serve.toml"):
+    for wrong in ("a b.toml", "serve.toml", "decisions.jsonl.toml", "notices.json.toml"):
         with pytest.raises(ConfigError, match="cannot be the name"):
             namespaces.one(folder / wrong, state)
 
