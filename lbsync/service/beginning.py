@@ -103,12 +103,13 @@ async def guarded(farm: Farm, work: Awaitable[None]) -> None:
 
 
 async def refresh(farm: Farm) -> None:
-    """Read the newest runs from its ledger; one that cannot be read is told."""
+    """Read the newest runs from its ledger; one that cannot be read is told, and has no stamp: it is tried again."""
     path = farm.namespace.ledger
     farm.stamp = ledgers.stamp(path)
     try:
         runs = await asyncio.to_thread(ledgers.runs, path, SHOWN_RUNS)
     except LbsyncError as error:
+        farm.stamp = ()
         farm.show(level=Level.UNKNOWN)
         farm.fails(ledger=str(error))
     else:

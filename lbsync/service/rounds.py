@@ -89,7 +89,8 @@ class Rounds:
         farm.config_stamp = config
         if any(one.expires_at <= self._clock.wall() for one in farm.desk.proposals):
             await self._ends.end_proposals(farm)
-        if active is None and not any(job.changes for job in self._jobs.queued(farm.name)):
+        # Of a ledger that could not be read nobody knows what was begun, and what stands half-way.
+        if farm.stamp and active is None and not any(job.changes for job in self._jobs.queued(farm.name)):
             await self._go_on(farm)
 
     async def _go_on(self, farm: Farm) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lbsync.errors import LbsyncError
+from lbsync.errors import LbsyncError, LedgerError
 from lbsync.ledger import RunLock
 from lbsync.run import RunPhase
+from lbsync.service import ledgers
 from lbsync.service.hub import ServiceHub
 from lbsync.service.keeping import verify
 from lbsync.service.port import Busy, Gone, NotFound, NotYours
-from lbsync.service.values import JobState, Level, Options, Proposal
+from lbsync.service.values import JobState, Level, Options, Proposal, RunState
 from tests.service.rig import ANNA, BASIS, BEA, NEW, NOW, Stage, error, look, plan, play, refused, until
 
 
@@ -328,9 +329,15 @@ def test_what_it_began_and_what_was_cut_off_it_carries_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path) -> None:
-    """What was approved is begun after the restart, unless it was begun before."""
-    stage = Stage(tmp_path)
+def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was approved is begun after the restart, unless it was begun before: a ledger that is locked at first tells neither."""
+    stage, read, locked = Stage(tmp_path), ledgers.runs, ["by a backup", "still"]
+
+    def runs(path: Path, limit: int) -> tuple[RunState, ...]:
+        if locked:
+            raise LedgerError("the ledger is locked", where=locked.pop())
+        return read(path, limit)
+
     stage.say("watch", look())
     stage.say("plan", plan("a").model_dump(mode="json"), 2)
     stage.say("apply", {"run": "r1"})
@@ -342,9 +349,10 @@ def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path) -> None:
         approved = proposed(hub).model_copy(update={"approvals": ("bea" * 200,)})
         await hub._farms["contoso"].put(approved)  # pyright: ignore[reportPrivateUsage] -- and here it is killed
         stage.run(RunPhase.UNDONE, f"approved by {'bea' * 90}", order=approved.id if begun else None)
+        monkeypatch.setattr(ledgers, "runs", runs)
         again = stage.hub()
         await stage.turns(again, 6)
-        assert again.state("contoso").proposals == ()
+        assert (again.state("contoso").proposals, again.state("contoso").error, locked) == ((), "", [])
         assert stage.names.count("apply") == (0 if begun else 1)
 
     play(scene)
