@@ -61,6 +61,8 @@ def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    # A session that is taken up again shows the certificate that it began with, and TLS 1.3 would renew it for ever.
+    context.num_tickets = 0
     try:
         # A key with a passphrase is refused instead of asked for on a terminal that nobody sees.
         context.load_cert_chain(certificate, key, password="")

@@ -172,11 +172,18 @@ def test_a_certificate_that_cannot_be_used(folder: Path) -> None:
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """To every handshake from then on, by both versions of TLS; half a pair, or none, is told once and changes nothing."""
+    """To every handshake from then on, by both versions of TLS, also to who was here before; half a pair, or none, is told once
+    and changes nothing.
+    """
     files = _certificate(tmp_path)
     own = OwnCertificate(*files)
     with _serving(tmp_path, own) as port:
-        first = _shown(port, ssl.TLSVersion.TLSv1_3)
+        browser = _client(ssl.TLSVersion.TLSv1_3)
+        with _open(port) as plain, browser.wrap_socket(plain) as connection:
+            first = connection.getpeercert(binary_form=True)
+            connection.sendall(GET + b"Connection: close\r\n\r\n")
+            assert _said(connection).startswith(b"HTTP/1.1 200")
+            session = connection.session
         assert not own.look()
         old_key = files[1].read_bytes()
         _certificate(tmp_path)
@@ -194,16 +201,22 @@ def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path: Path, caplog
         assert not own.look()
         second, same = (_shown(port, version) for version in _VERSIONS)
         assert first != second == same
+        with _open(port) as plain, browser.wrap_socket(plain, session=session) as connection:
+            assert connection.getpeercert(binary_form=True) == second
         assert ssl.DER_cert_to_PEM_cert(second).encode() in files[0].read_bytes()
 
 
 def _shown(port: int, version: ssl.TLSVersion) -> bytes:
     """The certificate that the server shows to who asks by this version, without a name of a host."""
+    with _open(port) as plain, _client(version).wrap_socket(plain) as connection:
+        return connection.getpeercert(binary_form=True) or b""
+
+
+def _client(version: ssl.TLSVersion) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = context.maximum_version = version
-    with _open(port) as plain, context.wrap_socket(plain) as connection:
-        return connection.getpeercert(binary_form=True) or b""
+    return context
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
