@@ -107,12 +107,8 @@ class Jobs:
         self._queues: dict[str, deque[Job]] = {}
         self._known: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closing = False
-
-    @property
-    def closing(self) -> bool:
+        self.closing = False
         """Whether nothing more is begun: the service ends."""
-        return self._closing
 
     def get(self, job_id: str) -> Job:
         """One by its id. Raises NotFound."""
@@ -159,7 +155,7 @@ class Jobs:
 
     async def close(self, within_s: float) -> tuple[Job, ...]:
         """Begin nothing more, ask everything to stop, and wait; returns what is at work still."""
-        self._closing = True
+        self.closing = True
         for queue in tuple(self._queues.values()):
             for job in tuple(queue):
                 if job.began is None:
@@ -177,7 +173,7 @@ class Jobs:
             await asyncio.wait(self._tasks)
 
     def _admit(self, job: Job) -> None:
-        if self._closing:
+        if self.closing:
             raise _busy(job, "the service is ending", "ask again once it has started anew")
         there = self._queues.get(job.namespace, ())
         if job.changes and (other := next((one for one in there if one.changes), None)):
@@ -213,7 +209,7 @@ class Jobs:
         self._places.ended(job.namespace, failed=job.error is not None, late=late, after_s=clock() - began_s)
 
     async def _run(self, job: Job) -> None:
-        if job.ended is not None or self._closing:  # stopped while it waited
+        if job.ended is not None or self.closing:  # stopped while it waited
             self._cancel(job)
             return
         job.began = _now()
@@ -221,7 +217,7 @@ class Jobs:
         try:
             job.child = await self._start(job.words, job.actor, deadline_s, job.order)
             self._tell(job)
-            if self._closing or job.stopped_by is not None:
+            if self.closing or job.stopped_by is not None:
                 job.child.stop()
 
             def heard(line: str) -> None:

@@ -87,6 +87,6 @@ def _name(path: Path) -> str:
             f'"{path.stem}" cannot be the name of a namespace',
             where=str(path),
             state="nothing was started",
-            remedy="rename the file: letters, digits, dots, hyphens and underscores; not serve.toml or another name of the service's own",
+            remedy="rename the file: letters, digits, dots, hyphens and underscores; no name of the service's own, as serve.toml",
         )
     return path.stem

@@ -173,7 +173,7 @@ def test_what_was_is_not_told_after_what_is(tmp_path: Path, monkeypatch: pytest.
     """A farm changes while all are gone through on a slow disk: else its newest run would be counted and told twice."""
     monkeypatch.setattr("lbsync.service.outlets._AGAIN_S", 0.0)
     hub, seen = FakeHub(namespace("a"), namespace("b")), list[str]()
-    slow, entered, newer = threading.Event(), threading.Event(), threading.Event()
+    slow, entered, newer, more = threading.Event(), threading.Event(), threading.Event(), threading.Event()
 
     def tell(state: NamespaceState) -> None:
         if state.name == "a" and slow.is_set():
@@ -182,7 +182,9 @@ def test_what_was_is_not_told_after_what_is(tmp_path: Path, monkeypatch: pytest.
             newer.wait(0.05)
         elif state.name == "b":
             seen.append(state.next_text)
-            if state.next_text == "newer":
+            if newer.is_set():
+                more.set()
+            elif state.next_text == "newer":
                 newer.set()
 
     async def story() -> None:
@@ -195,9 +197,7 @@ def test_what_was_is_not_told_after_what_is(tmp_path: Path, monkeypatch: pytest.
         hub.kept["b"] = hub.kept["b"].model_copy(update={"next_text": "newer"})
         hub.tell(Changed("b", "state"))
         await asyncio.to_thread(newer.wait, 20)
-        told = len(seen)
-        while len(seen) < told + 2:
-            await asyncio.sleep(0)
+        await asyncio.to_thread(more.wait, 20)
         await own.close()
 
     asyncio.run(story())

@@ -330,7 +330,7 @@ def test_what_it_began_and_what_was_cut_off_it_carries_on(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("begun", [True, False])
 def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was approved is begun after the restart, unless it was begun before: a ledger that is locked at first tells neither."""
+    """What was approved is begun after the restart, unless it was begun before; a locked ledger tells neither."""
     stage, read, locked = Stage(tmp_path), ledgers.runs, ["by a backup", "still"]
 
     def runs(path: Path, limit: int) -> tuple[RunState, ...]:

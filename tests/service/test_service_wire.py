@@ -172,9 +172,7 @@ def test_a_certificate_that_cannot_be_used(folder: Path) -> None:
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """To every handshake from then on, by both versions of TLS, also to who was here before; half a pair, or none, is told once
-    and changes nothing.
-    """
+    """To every handshake from then on, by both versions of TLS, also to who comes back; half a pair is told once, no more."""
     files = _certificate(tmp_path)
     own = OwnCertificate(*files)
     with _serving(tmp_path, own) as port:
