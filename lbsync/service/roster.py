@@ -59,11 +59,10 @@ class Roster:
 
     @staticmethod
     def _missed(farm: Farm) -> None:
-        if farm.gone:
-            return
-        farm.missed += 1
-        if farm.gone:
-            run = half_way(farm.state.runs)
+        if not farm.gone:
+            farm.missed += 1
+        if farm.gone:  # looked at each time: what is under way now may be left half-way later
+            run = half_way(farm.state.runs) if farm.state.job is None else None
             left = f" Run {run.run_id} stands half-way, and is not carried on from here." if run is not None else ""
             farm.fails(
                 look=f"its configuration was removed: what is under way ends by itself, and nothing else is begun.{left}"

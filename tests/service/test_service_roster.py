@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lbsync.run import RunPhase
 from lbsync.service.events import Feed
 from lbsync.service.farm import Farm
 from lbsync.service.hub import ServiceHub
@@ -107,6 +108,33 @@ def test_a_file_that_goes(tmp_path: Path) -> None:
         await stage.turns(hub, 2 * _EVERY)
         assert (hub.state("a").error, list(hub.states())) == ("", ["a", "b"])
         assert any(f"{tmp_path}/a.toml" in words for words, _ in stage.calls[before:])
+
+    play(scene)
+
+
+def test_a_run_of_a_farm_that_is_gone_is_left_half_way_once_nobody_is_at_work(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While somebody is, it ends by itself; then it is told, once, which one is not carried on."""
+    stage = Folder(tmp_path, ("a", "b"))
+    stage.waits("rollback")
+
+    async def scene() -> None:
+        hub = stage.hub()
+        run_id = stage.run(RunPhase.APPLYING)
+        job = await hub.act("a", run_id, "rollback", ANNA)
+        await until(hub, lambda: bool(hub.job(job.id).lines))
+        (tmp_path / "a.toml").unlink()
+        for _ in range(2 * _EVERY):
+            await hub.rounds.tick()
+        assert hub.state("a").error.endswith("nothing else is begun.")
+        await hub.stop(job.id, ANNA)
+        await hub.jobs.idle()
+        for _ in range(2 * _EVERY):
+            await hub.rounds.tick()
+        await hub.jobs.idle()
+        told = [one.getMessage() for one in caplog.records if "stands half-way" in one.getMessage()]
+        assert [(line.startswith("a: "), run_id in line) for line in told] == [(True, True)]
 
     play(scene)
 
