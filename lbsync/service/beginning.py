@@ -103,15 +103,16 @@ async def guarded(farm: Farm, work: Awaitable[None]) -> None:
 
 
 async def refresh(farm: Farm) -> None:
-    """Read the newest runs from its ledger; one that cannot be read is told, and has no stamp: it is tried again."""
+    """Read the newest runs from its ledger; one that cannot be read is told, and ``unread``."""
     path = farm.namespace.ledger
     farm.stamp = ledgers.stamp(path)
     try:
         runs = await asyncio.to_thread(ledgers.runs, path, SHOWN_RUNS)
     except LbsyncError as error:
-        farm.stamp = ()
+        farm.unread = True
         farm.show(level=Level.UNKNOWN)
         farm.fails(ledger=str(error))
     else:
+        farm.unread = False
         farm.show_runs(runs)
         farm.fails(ledger="")

@@ -41,6 +41,9 @@ class Farm:
         self.drift_at_s = 0.0
         self.rotated_at_s: float | None = None
         self.stamp: tuple[int, ...] = ()
+        self.unread = False
+        """Whether the ledger could not be read the last time; then it is tried again at ``read_again_s``."""
+        self.read_again_s = 0.0
         self.config_stamp = 0
         self.advice: dict[str, JsonValue] | None = None
         self.resume_failures = 0

@@ -26,6 +26,8 @@ _LOG = logging.getLogger("lbsync.service")
 TICK_S = 1.0
 _CHECK_EVERY = 5
 """Ticks between two looks at ledgers' and configurations' files."""
+_READ_AGAIN_S = 30.0
+"""Until a ledger that could not be read is tried again: one that is locked holds up the round for a while each time."""
 
 
 class Rounds:
@@ -56,9 +58,9 @@ class Rounds:
 
     async def tick(self) -> None:
         """Once round all namespaces. While the service ends it comes round as ever, and only follows what is under way."""
-        closing = self._jobs.closing
-        if self._roster is not None and self._ticks % _CHECK_EVERY == 0 and not closing:
+        if self._roster is not None and self._ticks % _CHECK_EVERY == 0:
             await self._roster.look()
+        closing = self._jobs.closing
         now_s, wall, every_s = self._clock.now_s(), self._clock.wall(), self._section.drift_every_s
         for farm in self._farms.values():
             if closing or farm.missed or self._jobs.queued(farm.name):
@@ -77,20 +79,21 @@ class Rounds:
 
     async def _check(self, farm: Farm, active: Job | None) -> None:
         """Whether its files changed, and whether a run was left half-way."""
-        stamp = ledgers.stamp(farm.namespace.ledger)
-        if stamp != farm.stamp:
+        stamp, now_s = ledgers.stamp(farm.namespace.ledger), self._clock.now_s()
+        if stamp != farm.stamp or (farm.unread and now_s >= farm.read_again_s):
+            farm.read_again_s = now_s + _READ_AGAIN_S
             await refresh(farm)
             if active is not None and farm.state.runs:
                 active.run_id = active.run_id or begun_for(farm.state.runs, active.order)
                 farm.tell_run(farm.state.runs[0].run_id)
         config = _changed_at(farm.namespace.config)
         if farm.config_stamp not in {0, config}:
-            farm.soon(self._clock.now_s())
+            farm.soon(now_s)
         farm.config_stamp = config
         if any(one.expires_at <= self._clock.wall() for one in farm.desk.proposals):
             await self._ends.end_proposals(farm)
         # Of a ledger that could not be read nobody knows what was begun, and what stands half-way.
-        if farm.stamp and active is None and not any(job.changes for job in self._jobs.queued(farm.name)):
+        if not farm.unread and active is None and not any(job.changes for job in self._jobs.queued(farm.name)):
             await self._go_on(farm)
 
     async def _go_on(self, farm: Farm) -> None:

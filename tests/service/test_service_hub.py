@@ -352,6 +352,8 @@ def test_an_approval_outlives_a_kill(begun: bool, tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(ledgers, "runs", runs)
         again = stage.hub()
         await stage.turns(again, 6)
+        stage.clock.pass_s(30)
+        await stage.turns(again, 5)
         assert (again.state("contoso").proposals, again.state("contoso").error, locked) == ((), "", [])
         assert stage.names.count("apply") == (0 if begun else 1)
 
