@@ -54,6 +54,8 @@ class Farm:
         """The run that stands half-way and that nobody carries on by itself."""
         self.missed = 0
         """Looks at the folder of configurations, in a row, that did not find its file."""
+        self.hidden = False
+        """Whether it is gone, and nothing was under way there at the last of these looks."""
         self.deciding = asyncio.Lock()
         self._store, self._feed = store, feed
         self.desk = store.desk(self.name)
@@ -82,7 +84,7 @@ class Farm:
         """Its configuration came back: look soon."""
         if self.gone:
             self.fails(look="")
-        self.missed = 0
+        self.missed, self.hidden = 0, False
         self.soon(now_s)
         self.tell()
 

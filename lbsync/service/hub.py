@@ -224,8 +224,8 @@ class ServiceHub:
         return True, f"{len(states)} namespaces"
 
     def _is_there(self, farm: Farm) -> bool:
-        """One whose configuration was removed is shown for as long as something is under way there."""
-        return not farm.gone or bool(self.jobs.queued(farm.name))
+        """One whose configuration was removed is shown for as long as something is under way there, and a moment longer."""
+        return not farm.hidden or bool(self.jobs.queued(farm.name))
 
     def _farm(self, ns: str) -> Farm:
         if ns not in self._farms or not self._is_there(self._farms[ns]):

@@ -62,6 +62,8 @@ class Roster:
         if not farm.gone:
             farm.missed += 1
         if farm.gone:  # looked at each time: what is under way now may be left half-way later
+            # Not in the moment in which it ends: how it ended is told first, by notices and metrics.
+            farm.hidden = farm.state.job is None
             run = half_way(farm.state.runs) if farm.state.job is None else None
             left = f" Run {run.run_id} stands half-way, and is not carried on from here." if run is not None else ""
             farm.fails(

@@ -97,6 +97,9 @@ def test_a_file_that_goes(tmp_path: Path) -> None:
         stage.waits("watch", wanted=False)
         await hub.stop(job.id, ANNA)
         await hub.jobs.idle()
+        assert list(hub.states()) == ["a", "b"]  # so that its end can be told
+        assert (await refused(hub.look("a", ANNA))).code == "busy"
+        await stage.turns(hub, _EVERY)
         assert list(hub.states()) == ["b"]
         with pytest.raises(NotFound):
             hub.state("a")
