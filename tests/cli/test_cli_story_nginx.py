@@ -246,6 +246,7 @@ def test_a_way_back_days_later_keeps_what_others_did_since(lab: Lab, lbsync: Lbs
     assert everything(lab) == before
 
 
+@LONGER
 def test_a_way_back_waits_for_an_nginx_that_is_down(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """A stopped NGINX is no foreign change: the rollback says what is wrong, and goes on once it is started again."""
     before = everything(lab)

@@ -17,6 +17,7 @@ from lbsync.kit.handshake import handshake
 from lbsync.lab.farm import LabFarm
 from lbsync.lab.spec import LabSpec
 from lbsync.testing.haproxy import RunningHaproxy
+from tests.longer import LONGER
 from tests.rollout.fronts import HAPROXY, Front, stand
 from tests.rollout.rig import Rehearsal
 from tests.rollout.test_rotate import HOST, bring, renewed
@@ -70,6 +71,7 @@ def two(require: Callable[[str], None], tmp_path: Path) -> Generator[Two]:
         yield found
 
 
+@LONGER
 def test_all_go_back_or_one_goes_on(two: Two, tmp_path: Path) -> None:
     """The second one's listener is not seen from outside: nobody knows what its clients get."""
     old = two.served()

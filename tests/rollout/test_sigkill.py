@@ -28,7 +28,7 @@ _KILLS = int(os.environ.get("LBSYNC_KILLS") or 0)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
 _LONGER = bool(os.environ.get("LBSYNC_LONGER"))
 _KINDS = {
-    HAPROXY: 1, NGINX_STREAM: 1, NGINX_HTTP: 0, OVER_SSH[0]: 0, OVER_SSH[1]: 0, BIGIP_CONNECTIONS: 0, BIGIP_REQUESTS: 0,
+    HAPROXY: 1, NGINX_STREAM: 0, NGINX_HTTP: 0, OVER_SSH[0]: 0, OVER_SSH[1]: 0, BIGIP_CONNECTIONS: 0, BIGIP_REQUESTS: 0,
 }  # fmt: skip
 """How many kills every run has of each; the longer run has two more."""
 _DONE, _TAKEN_BACK = 0, 5
