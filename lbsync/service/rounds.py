@@ -12,15 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lbsync.config import ServiceSection
+from lbsync.ledger import Holder
+from lbsync.run import RunPhase
 from lbsync.service import ledgers, schedule
 from lbsync.service.beginning import Beginning, guarded, refresh
 from lbsync.service.clock import Clock
 from lbsync.service.ends import Ends
-from lbsync.service.farm import Farm
+from lbsync.service.farm import Beside, Farm
 from lbsync.service.going_on import begun_for, half_way, to_resume
 from lbsync.service.jobs import Job, Jobs
 from lbsync.service.proposals import SCHEDULE, enough
 from lbsync.service.roster import Roster
+from lbsync.service.values import RunState
 
 _LOG = logging.getLogger("lbsync.service")
 TICK_S = 1.0
@@ -92,6 +95,8 @@ class Rounds:
         farm.config_stamp = config
         if any(one.expires_at <= self._clock.wall() for one in farm.desk.proposals):
             await self._ends.end_proposals(farm)
+        if active is not None:
+            farm.is_beside(None)
         # Of a ledger that could not be read nobody knows what was begun, and what stands half-way.
         if not farm.unread and active is None and not any(job.changes for job in self._jobs.queued(farm.name)):
             await self._go_on(farm)
@@ -102,8 +107,10 @@ class Rounds:
         if run is None and not any(map(enough, farm.desk.proposals)):
             farm.left_alone = None
             farm.is_nobodys(None)
+            farm.is_beside(None)
             return
         at_work = await asyncio.to_thread(ledgers.at_work, farm.namespace.ledger)
+        await self._see_beside(farm, run, at_work)
         if run is None:
             if at_work is None:
                 await self._begin_approved(farm)
@@ -119,6 +126,18 @@ class Rounds:
         elif self._clock.now_s() >= farm.resume_at_s:
             _LOG.warning("%s: carrying on run %s, which stands half-way", farm.name, run_id)
             self._begin.by_itself(farm, "resume", None, run_id)
+
+    @staticmethod
+    async def _see_beside(farm: Farm, run: RunState | None, by: Holder | None) -> None:
+        """A change goes on without the service that began it, or is somebody's at the command line: it may hang like a job."""
+        # What waits for a confirmation does not hang, and has a notice of its own.
+        if run is None or by is None or run.phase is RunPhase.AWAITING:
+            farm.is_beside(None)
+            return
+        known = farm.beside
+        if known is None or (known.run_id, known.phase, known.by) != (run.run_id, run.phase, by):
+            since = await asyncio.to_thread(ledgers.under_way_since, farm.namespace.ledger, run.run_id)
+            farm.is_beside(Beside(run.run_id, run.phase, by, since))
 
     async def _begin_approved(self, farm: Farm) -> None:
         """What was approved and whose job is gone: begun now, unless its run was."""

@@ -95,6 +95,7 @@ class RunState(Value):
     """A run at a glance; ``words`` is its phase as people are told, ``actor`` who began it.
 
     ``order`` is the id of the proposal or job that the service began it for, ``None`` for a run of the command line.
+    ``at_work_since``: since when a process has been at work on it that is no job of this service; ``None`` where there is none.
     """
 
     run_id: str
@@ -105,6 +106,7 @@ class RunState(Value):
     last: AwareDatetime
     interrupted: bool = False
     order: str | None = None
+    at_work_since: AwareDatetime | None = None
 
 
 class StepState(Value):

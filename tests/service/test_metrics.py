@@ -117,6 +117,10 @@ def test_what_a_farm_is_like(scraped: dict[str, set[str]]) -> None:
     ended = exposition((state.model_copy(update={"job": job("rotate", 0)}),), Counting(), (), NOW)
     assert value(ended, "lbsync_job_running") == 0
     assert value(ended, "lbsync_job_began_timestamp_seconds") is None
+    beside = run_state("r1", RunPhase.APPLYING).model_copy(update={"at_work_since": NOW})
+    page = exposition((NamespaceState(name="mail", runs=(beside,)),), Counting(), (), NOW)
+    assert value(page, "lbsync_job_running") == 1
+    assert value(page, "lbsync_job_began_timestamp_seconds", kind="run") == NOW.timestamp()
 
 
 def test_what_alerts_wait_for_is_there_before_it_happens() -> None:
