@@ -68,7 +68,7 @@ class Farm:
         self.missed = 0
         """Looks at the folder of configurations, in a row, that did not find its file."""
         self.hidden = False
-        """Whether it is gone, and nothing was under way there at the last of these looks."""
+        """Whether it is gone, and nothing was under way or stood half-way there at the last of these looks."""
         self.deciding = asyncio.Lock()
         self._store, self._feed = store, feed
         self.desk = store.desk(self.name)
@@ -81,6 +81,7 @@ class Farm:
                 "proposals": self.desk.proposals,
                 "error": "",
                 "failures": 0,
+                "gone": False,
             }
         )
 
@@ -97,6 +98,7 @@ class Farm:
         """Its configuration came back: look soon."""
         if self.gone:
             self.fails(look="")
+            self.show(gone=False)
         self.missed, self.hidden = 0, False
         self.soon(now_s)
         self.tell()

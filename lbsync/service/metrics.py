@@ -128,15 +128,8 @@ Sample = tuple[str, tuple[str, ...], float]
 def _samples(state: NamespaceState, now: datetime) -> Iterator[Sample]:
     for level in Level:
         yield "lbsync_namespace_level", (level.value,), state.level is level
-    if state.looked_at is not None:
-        yield "lbsync_look_timestamp_seconds", (), state.looked_at.timestamp()
-    if state.next_look_at is not None:
-        yield "lbsync_next_look_timestamp_seconds", (), state.next_look_at.timestamp()
-    yield "lbsync_look_failures_in_a_row", (), state.failures
-    yield from _seen(state, now)
-    if state.drift is not None:
-        yield "lbsync_drift_differences", (), state.drift.count
-    yield "lbsync_proposals_waiting", (), len(state.proposals)
+    if not state.gone:  # else nobody looks, and what was seen is no news
+        yield from _looked_at(state, now)
     began = state.job.began if state.job is not None and state.job.ended is None else None
     beside = [run.at_work_since for run in state.runs if run.at_work_since is not None]
     yield "lbsync_job_running", (), began is not None or bool(beside)
@@ -148,6 +141,18 @@ def _samples(state: NamespaceState, now: datetime) -> Iterator[Sample]:
     done = [run.last for run in state.runs if run.phase is RunPhase.APPLIED]
     if done:
         yield "lbsync_last_success_timestamp_seconds", (), max(done).timestamp()
+
+
+def _looked_at(state: NamespaceState, now: datetime) -> Iterator[Sample]:
+    if state.looked_at is not None:
+        yield "lbsync_look_timestamp_seconds", (), state.looked_at.timestamp()
+    if state.next_look_at is not None:
+        yield "lbsync_next_look_timestamp_seconds", (), state.next_look_at.timestamp()
+    yield "lbsync_look_failures_in_a_row", (), state.failures
+    yield from _seen(state, now)
+    if state.drift is not None:
+        yield "lbsync_drift_differences", (), state.drift.count
+    yield "lbsync_proposals_waiting", (), len(state.proposals)
 
 
 def _seen(state: NamespaceState, now: datetime) -> Iterator[Sample]:

@@ -198,7 +198,8 @@ class JobState(Value):
 class NamespaceState(Value):
     """All that is known of one namespace, a configuration file with its state folder. ``error``: why it is not known better.
 
-    ``looked_at`` is when the overview was true: after a restart it may be old. ``runs``: the newest 20.
+    ``looked_at`` is when the overview was true: after a restart it may be old. ``runs``: the newest 20. ``gone``: its
+    configuration was removed, and it is here for what is under way or stands half-way; nobody looks at it any more.
     """
 
     name: str
@@ -218,6 +219,7 @@ class NamespaceState(Value):
     next_look_at: AwareDatetime | None = None
     failures: int = 0
     error: str = ""
+    gone: bool = False
     runs: tuple[RunState, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     job: JobState | None = None

@@ -219,6 +219,13 @@ def test_a_run_at_work_without_the_service_is_told_once() -> None:
     assert story.next(now=later, runs=(beside,)) == []
 
 
+def test_of_a_farm_that_is_gone_only_runs_are_told() -> None:
+    """Nobody looks at it: that a certificate ends there, or a plan waits, is no news, and that no look is planned no failure."""
+    left: dict[str, Any] = {"runs": (run("r1", RunPhase.APPLYING, interrupted=True),), "proposals": (proposal("p1"),)}
+    left |= {"certificates": (certificate(3),), "failures": 1, "next_look_at": None}
+    assert Story().next(gone=True, **left) == [("failed", "critical")]
+
+
 def test_a_proposal_is_told_once() -> None:
     """While it waits; another one is told by itself."""
     story = Story()

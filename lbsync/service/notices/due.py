@@ -76,16 +76,19 @@ def due(state: NamespaceState, told: Told, days_ahead: Sequence[int], now: datet
     """What is to be told at ``now`` (aware); ``days_ahead`` are the thresholds for certificates, in days."""
     telling = _Telling(state, told, now, dict(told.trouble))
     expiry, runs, jobs = dict(told.expiry), dict(told.runs), told.jobs
-    notices = [*_expiry(telling, expiry, days_ahead), *_runs(telling, runs)]
+    notices: list[Notice] = [] if state.gone else [*_expiry(telling, expiry, days_ahead)]
+    notices += _runs(telling, runs)
     job = state.job
     if job is not None and _failed(job) and job.id not in jobs:
         jobs = (*jobs, job.id)[-_JOBS:]
         notices.append(_job(telling, job))
     jobs, stuck = _stuck(telling, jobs)
     notices += stuck
-    notices += _waiting(telling)
-    digest, drifted = _drift(telling)
-    notices += [*drifted, *_looks(telling)]
+    digest = told.drift
+    if not state.gone:  # else nobody looks: only what is under way there, or stands half-way, is news
+        notices += _waiting(telling)
+        digest, drifted = _drift(telling)
+        notices += [*drifted, *_looks(telling)]
     return Due(
         tuple(notices),
         Told(

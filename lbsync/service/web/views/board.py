@@ -46,6 +46,7 @@ class Card:
     job_began: datetime | None
     failures: int
     error: str
+    gone: bool
     looked_at: datetime | None
     search: str
 
@@ -103,6 +104,7 @@ def card(state: NamespaceState) -> Card:
         job_began=job.began if job is not None else beside,
         failures=state.failures,
         error=state.error,
+        gone=state.gone,
         looked_at=state.looked_at,
         search=" ".join((state.name, state.farm, *(listener.host for listener in state.listeners))).lower(),
     )
