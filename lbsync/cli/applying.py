@@ -135,9 +135,9 @@ def agreed(screen: Session, plan: Plan, *, yes: bool) -> None:
 
 
 def carry_out(
-    screen: Session, house: House, look: Look, plan: Plan, confirm_s: float | None, *, canary: bool
+    screen: Session, house: House, look: Look, plan: Plan, confirm_s: float | None, *, canary: bool, again: bool = False
 ) -> ExitCode:
-    """Apply a plan with everything around it; returns what the command is to end with."""
+    """Apply a plan with everything around it; returns what the command is to end with. ``again``: no first run of it."""
     from datetime import UTC, datetime
 
     from lbsync.cli.backstop import backstop
@@ -154,7 +154,9 @@ def carry_out(
             watching(screen, house, story, "Canary while it was applied", wanted=canary) as watch,
             at_work(screen, house, ledger, watch, timer, ignore_hangup=confirm_s is not None) as engine,
         ):
-            run = engine.apply(plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id, order=order())
+            run = engine.apply(
+                plan, actor=actor(), confirm_within_s=confirm_s, run_id=run_id, order=order(), again=again
+            )
         if run.phase is RunPhase.APPLIED:
             look_from_outside(screen, house, look, story)
         return finish(screen, house, ledger, run, story, wanted=RunPhase.APPLIED)

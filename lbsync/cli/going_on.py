@@ -58,8 +58,10 @@ def go_on(
     """
     leaf = wanted.desired.leaf
     assert leaf is not None  # noqa: S101  there is one in every rotation
+    again = False
     while True:
-        code = _attempt(screen, house, wanted, plan, canary=canary)
+        code = _attempt(screen, house, wanted, plan, canary=canary, again=again)
+        again = True
         run = _last(screen)
         more = culprits(run, set(house.capabilities) - set(left_out)) if code is ExitCode.TAKEN_BACK else {}
         if not more:
@@ -74,12 +76,12 @@ def go_on(
             return code
 
 
-def _attempt(screen: Session, house: House, wanted: Look, plan: Plan, *, canary: bool) -> ExitCode:
+def _attempt(screen: Session, house: House, wanted: Look, plan: Plan, *, canary: bool, again: bool) -> ExitCode:
     """In JSON mode without a word: one document is printed, that of the last."""
     if not screen.as_json:
-        return carry_out(screen, house, wanted, plan, None, canary=canary)
+        return carry_out(screen, house, wanted, plan, None, canary=canary, again=again)
     with screen.muted():
-        return carry_out(screen, house, wanted, plan, None, canary=canary)
+        return carry_out(screen, house, wanted, plan, None, canary=canary, again=again)
 
 
 def _end(

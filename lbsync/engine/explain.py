@@ -23,7 +23,7 @@ from lbsync.errors import (
     VerifyFailed,
 )
 from lbsync.model import State
-from lbsync.run import Failed, Held, Run, RunPhase, removed_for_good
+from lbsync.run import PHASES, Failed, Held, Run, RunPhase, removed_for_good
 
 _KNOWN: dict[str, type[LbsyncError]] = {
     kind.__name__: kind for kind in (Denied, Unreachable, Rejected, TargetError, VerifyFailed, RollbackIncomplete)
@@ -61,6 +61,17 @@ def unfinished(run_id: str, phase: RunPhase) -> PlanRefused:
         state="nothing was changed",
         remedy=f"{keep}, `lbsync rollback {run_id}` takes it back",
         code="unfinished-run",
+    )
+
+
+def begun_before(run_id: str, phase: RunPhase) -> PlanRefused:
+    """Why no run is begun for this order: another process began this one for it."""
+    return PlanRefused(
+        "what was approved was begun before, by another process",
+        where=run_id,
+        state=f"nothing was changed by this command; run {run_id} is {PHASES[phase]}",
+        remedy=f"`lbsync show {run_id}` tells what became of it; for more than that have a new plan approved",
+        code="begun-before",
     )
 
 

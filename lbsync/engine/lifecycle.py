@@ -12,7 +12,7 @@ import threading
 from datetime import UTC, datetime
 
 from lbsync.engine.driver import drive
-from lbsync.engine.explain import unfinished
+from lbsync.engine.explain import begun_before, unfinished
 from lbsync.engine.port import Clock, Journal, Observer, Pacing, Site, SystemClock
 from lbsync.errors import ForeignChange, LedgerError, PlanRefused
 from lbsync.ledger import PhaseChanged
@@ -54,17 +54,21 @@ class Engine:
         confirm_within_s: float | None = None,
         run_id: str | None = None,
         order: str | None = None,
+        again: bool = False,
     ) -> Run:
         """Apply a plan; the run as it came to rest.
 
         With ``confirm_within_s``, wait that long for ``confirm`` (from another process) once all is applied, else go back.
-        ``order`` is the id of what it is begun for, for whoever looks for this run in the ledger.
-        Raises PlanRefused when another run is unfinished or a target is missing, LedgerError when the ledger fails.
+        ``order`` is the id of what it is begun for, for whoever looks for this run in the ledger; ``again``: this process began
+        one for it before. Raises PlanRefused when another run is unfinished, another process began one for this order, or a
+        target is missing, LedgerError when the ledger fails.
         """
         self._refuse_missing(plan)
         run_id = run_id or new_run_id(self._clock.now())
         with self._journal.lock(run_id):
             self._refuse_unfinished()
+            if order is not None and not again:
+                self._refuse_begun(order)
             started = RunStarted(
                 run_id=run_id,
                 plan=plan,
@@ -151,6 +155,12 @@ class Engine:
         for found in self._journal.runs():
             if found.phase.unfinished:
                 raise unfinished(found.run_id, found.phase)
+
+    def _refuse_begun(self, order: str) -> None:
+        # Whoever was asked twice for the same has read the farm before the first one changed it.
+        for found in self._journal.runs():
+            if found.order == order:
+                raise begun_before(found.run_id, found.phase)
 
     def _refuse_later(self, run: Run) -> None:
         mine = run.touched_targets

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import JsonValue
 
+from lbsync.ledger import Holder
+from lbsync.run import RunPhase
 from lbsync.service.events import Feed
 from lbsync.service.jobs import Job
 from lbsync.service.keeping import Desk, Store
@@ -26,6 +28,16 @@ _LOG = logging.getLogger("lbsync.service")
 SHOWN_RUNS = 20
 _REMEMBERED = 50
 _GONE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A run that a process is at work on which is no job of this service: in this phase, and going this way since then."""
+
+    run_id: str
+    phase: RunPhase
+    by: Holder
+    since: datetime
 
 
 class Farm:
@@ -52,10 +64,11 @@ class Farm:
         """The run that stood half-way at the last check, with nobody at work on it."""
         self.nobodys: str | None = None
         """The run that stands half-way and that nobody carries on by itself."""
+        self.beside: Beside | None = None
         self.missed = 0
         """Looks at the folder of configurations, in a row, that did not find its file."""
         self.hidden = False
-        """Whether it is gone, and nothing was under way there at the last of these looks."""
+        """Whether it is gone, and nothing was under way or stood half-way there at the last of these looks."""
         self.deciding = asyncio.Lock()
         self._store, self._feed = store, feed
         self.desk = store.desk(self.name)
@@ -68,6 +81,7 @@ class Farm:
                 "proposals": self.desk.proposals,
                 "error": "",
                 "failures": 0,
+                "gone": False,
             }
         )
 
@@ -84,6 +98,7 @@ class Farm:
         """Its configuration came back: look soon."""
         if self.gone:
             self.fails(look="")
+            self.show(gone=False)
         self.missed, self.hidden = 0, False
         self.soon(now_s)
         self.tell()
@@ -109,14 +124,22 @@ class Farm:
                 self._feed.publish(Changed(self.name, "run", run.run_id))
 
     def _marked(self, run: RunState) -> RunState:
-        """A process that was killed could not write down that its run was cut off: that is seen from outside."""
+        """Seen from outside: a process that was killed could not write it down, and one that hangs writes nothing."""
         cut_off = run.run_id == self.nobodys and run.phase.unfinished
-        return run.model_copy(update={"interrupted": True}) if cut_off else run
+        one = self.beside
+        since = one.since if one is not None and (one.run_id, one.phase) == (run.run_id, run.phase) else None
+        return run.model_copy(update={"interrupted": run.interrupted or cut_off, "at_work_since": since})
 
     def is_nobodys(self, run_id: str | None) -> None:
         """That nobody carries this run on; ``None``: somebody does, which the ledger shows by itself."""
         if run_id != self.nobodys:
             self.nobodys = run_id
+            self.show_runs(self.state.runs)
+
+    def is_beside(self, beside: Beside | None) -> None:
+        """That somebody else is at work on a run; ``None``: nobody is, or a job of this service."""
+        if beside != self.beside:
+            self.beside = beside
             self.show_runs(self.state.runs)
 
     def tell_run(self, run_id: str) -> None:

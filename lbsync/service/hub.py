@@ -224,7 +224,7 @@ class ServiceHub:
         return True, f"{len(states)} namespaces"
 
     def _is_there(self, farm: Farm) -> bool:
-        """One whose configuration was removed is shown for as long as something is under way there, and a moment longer."""
+        """One whose configuration was removed is shown while something is under way or half-way there, and a moment longer."""
         return not farm.hidden or bool(self.jobs.queued(farm.name))
 
     def _farm(self, ns: str) -> Farm:

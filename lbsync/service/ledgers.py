@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from lbsync.errors import LedgerError
 from lbsync.ledger import Holder, Ledger, holder
-from lbsync.run import PHASES, Run, RunPhase, RunSummary
+from lbsync.run import PHASES, Awaiting, Resumed, Run, RunPhase, RunStarted, RunSummary, TurnedBack
 from lbsync.service.port import NotFound
 from lbsync.service.values import ChainState, RunDetail, RunState, StepState
 
 _LARGEST_REPORT = 50_000_000
+_NEW_WAY = (RunStarted, Resumed, TurnedBack, Awaiting)
 
 
 def runs(path: Path, limit: int) -> tuple[RunState, ...]:
@@ -32,6 +34,12 @@ def runs(path: Path, limit: int) -> tuple[RunState, ...]:
 def at_work(path: Path) -> Holder | None:
     """Who works on it now. Raises LedgerError."""
     return holder(path)
+
+
+def under_way_since(path: Path, run_id: str) -> datetime:
+    """Since when a run has gone the way that it goes now: begun, carried on, or turned back. Raises LedgerError."""
+    with Ledger(path) as ledger:
+        return max(entry.at for entry in ledger.events(run_id) if isinstance(entry.event, _NEW_WAY))
 
 
 def stamp(path: Path) -> tuple[int, ...]:

@@ -58,10 +58,10 @@ GAUGES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = MappingProxyType(
         "lbsync_service_mode_right": ((NS, "balancer", "service"), "1 where a service has the mode wanted, else 0."),
         "lbsync_drift_differences": ((NS,), "Differences from the configuration; absent until they were looked for."),
         "lbsync_proposals_waiting": ((NS,), "Plans that wait for approval."),
-        "lbsync_job_running": ((NS,), "1 while a command is at work there, else 0."),
+        "lbsync_job_running": ((NS,), "1 while a command is at work there, the service's or another's, else 0."),
         "lbsync_job_began_timestamp_seconds": (
             (NS, "kind"),
-            "When the command that is at work there began; absent where none is.",
+            "When the command that is at work there began; kind run: a run without the service; absent where none is.",
         ),
         "lbsync_runs_half_way": ((NS,), "Recent runs that stand half-way: lbsync resume or rollback."),
         "lbsync_last_success_timestamp_seconds": ((NS,), "When the newest run that was applied ended."),
@@ -128,6 +128,22 @@ Sample = tuple[str, tuple[str, ...], float]
 def _samples(state: NamespaceState, now: datetime) -> Iterator[Sample]:
     for level in Level:
         yield "lbsync_namespace_level", (level.value,), state.level is level
+    if not state.gone:  # else nobody looks, and what was seen is no news
+        yield from _looked_at(state, now)
+    began = state.job.began if state.job is not None and state.job.ended is None else None
+    beside = [run.at_work_since for run in state.runs if run.at_work_since is not None]
+    yield "lbsync_job_running", (), began is not None or bool(beside)
+    for since in beside[:1]:
+        yield "lbsync_job_began_timestamp_seconds", ("run",), since.timestamp()
+    if state.job is not None and began is not None:
+        yield "lbsync_job_began_timestamp_seconds", (state.job.kind,), began.timestamp()
+    yield "lbsync_runs_half_way", (), sum(run.interrupted and run.phase.unfinished for run in state.runs)
+    done = [run.last for run in state.runs if run.phase is RunPhase.APPLIED]
+    if done:
+        yield "lbsync_last_success_timestamp_seconds", (), max(done).timestamp()
+
+
+def _looked_at(state: NamespaceState, now: datetime) -> Iterator[Sample]:
     if state.looked_at is not None:
         yield "lbsync_look_timestamp_seconds", (), state.looked_at.timestamp()
     if state.next_look_at is not None:
@@ -137,14 +153,6 @@ def _samples(state: NamespaceState, now: datetime) -> Iterator[Sample]:
     if state.drift is not None:
         yield "lbsync_drift_differences", (), state.drift.count
     yield "lbsync_proposals_waiting", (), len(state.proposals)
-    began = state.job.began if state.job is not None and state.job.ended is None else None
-    yield "lbsync_job_running", (), began is not None
-    if state.job is not None and began is not None:
-        yield "lbsync_job_began_timestamp_seconds", (state.job.kind,), began.timestamp()
-    yield "lbsync_runs_half_way", (), sum(run.interrupted and run.phase.unfinished for run in state.runs)
-    done = [run.last for run in state.runs if run.phase is RunPhase.APPLIED]
-    if done:
-        yield "lbsync_last_success_timestamp_seconds", (), max(done).timestamp()
 
 
 def _seen(state: NamespaceState, now: datetime) -> Iterator[Sample]:

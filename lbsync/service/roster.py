@@ -15,6 +15,7 @@ from lbsync.service.clock import Clock
 from lbsync.service.farm import Farm
 from lbsync.service.going_on import half_way
 from lbsync.service.namespaces import Found, Namespace
+from lbsync.service.values import Level
 
 _LOG = logging.getLogger("lbsync.service")
 
@@ -62,10 +63,13 @@ class Roster:
         if not farm.gone:
             farm.missed += 1
         if farm.gone:  # looked at each time: what is under way now may be left half-way later
-            # Not in the moment in which it ends: how it ended is told first, by notices and metrics.
-            farm.hidden = farm.state.job is None
-            run = half_way(farm.state.runs) if farm.state.job is None else None
-            left = f" Run {run.run_id} stands half-way, and is not carried on from here." if run is not None else ""
+            farm.show(gone=True, level=Level.UNKNOWN, next_look_at=None, next_text="", next_at=None)
+            run = half_way(farm.state.runs)
+            # Not in the moment in which a job ends: how it ended is told first, by notices and metrics. Nor while a run stands
+            # half-way: nobody else would remember it.
+            farm.hidden = farm.state.job is None and run is None
+            nobodys = run is not None and farm.state.job is None and farm.nobodys == run.run_id
+            left = f" Run {farm.nobodys} stands half-way, and is not carried on from here." if nobodys else ""
             farm.fails(
                 look=f"its configuration was removed: what is under way ends by itself, and nothing else is begun.{left}"
             )

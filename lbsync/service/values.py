@@ -95,6 +95,7 @@ class RunState(Value):
     """A run at a glance; ``words`` is its phase as people are told, ``actor`` who began it.
 
     ``order`` is the id of the proposal or job that the service began it for, ``None`` for a run of the command line.
+    ``at_work_since``: since when a process has been at work on it that is no job of this service; ``None`` where there is none.
     """
 
     run_id: str
@@ -105,6 +106,7 @@ class RunState(Value):
     last: AwareDatetime
     interrupted: bool = False
     order: str | None = None
+    at_work_since: AwareDatetime | None = None
 
 
 class StepState(Value):
@@ -196,7 +198,8 @@ class JobState(Value):
 class NamespaceState(Value):
     """All that is known of one namespace, a configuration file with its state folder. ``error``: why it is not known better.
 
-    ``looked_at`` is when the overview was true: after a restart it may be old. ``runs``: the newest 20.
+    ``looked_at`` is when the overview was true: after a restart it may be old. ``runs``: the newest 20. ``gone``: its
+    configuration was removed, and it is here for what is under way or stands half-way; nobody looks at it any more.
     """
 
     name: str
@@ -216,6 +219,7 @@ class NamespaceState(Value):
     next_look_at: AwareDatetime | None = None
     failures: int = 0
     error: str = ""
+    gone: bool = False
     runs: tuple[RunState, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     job: JobState | None = None

@@ -44,6 +44,19 @@ def test_a_run_that_waits_for_its_confirmation_comes_first_too() -> None:
     assert f"lbsync confirm {RUN}" in unfinished(RUN, RunPhase.AWAITING).remedy
 
 
+def test_what_was_begun_for_an_order_is_not_begun_again() -> None:
+    """Two processes for one order, the second having read the farm before the first changed it; one may try again itself."""
+    world = World()
+    world.engine().apply(world.plan, actor="test", run_id=RUN, order="o1")
+    with pytest.raises(PlanRefused, match="by another process") as refused:
+        world.engine().apply(world.plan, actor="test", run_id=LATER, order="o1")
+    assert (refused.value.where, refused.value.code) == (RUN, "begun-before")
+    assert refused.value.state.endswith(f"run {RUN} is applied")
+    assert len(world.journal.runs()) == 1
+    for run_id, order, again in (("again", "o1", True), ("other", "o2", False), ("nobodys", None, False)):
+        world.engine().apply(other_plan("lb1", run_id), actor="test", run_id=run_id, order=order, again=again)
+
+
 def test_a_missing_target_refuses_the_plan() -> None:
     """A plan that names what is not configured is refused before anything is written, applied or taken back."""
     world = World()

@@ -103,6 +103,20 @@ def _job(**more: object) -> JobState:
     return job.model_copy(update=more)
 
 
+def test_a_farm_that_is_gone_is_marked(folder: Path) -> None:
+    """Nobody is offered a look at it, and no look is said to have failed; who is at work on a run there is to be seen."""
+    run = run_state(phase=RunPhase.APPLYING).model_copy(update={"at_work_since": NOW})
+    hub = FakeHub(
+        namespace().model_copy(update={"gone": True, "error": "its configuration was removed", "runs": (run,)})
+    )
+    with client(app_for(folder, hub)) as browser:
+        browser.login("operator")
+        assert "removed</span>" in _get(browser, "/")
+        text = _get(browser, "/n/mail")
+        assert ("removed</span>" in text, "b-look" in text, "failed in a row" in text) == (True, False, False)
+        assert "at work since" in text
+
+
 @pytest.mark.parametrize(
     ("role", "shown"), [("viewer", ()), ("operator", ("look",)), ("approver", ("look", "approve"))]
 )

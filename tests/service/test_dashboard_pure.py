@@ -82,6 +82,9 @@ def test_a_card() -> None:
     assert (unseen.days, unseen.drift, unseen.lamps, unseen.job) == ("", None, (), "")
     job = JobState(id="j", namespace="mail", kind="rotate", asked_by="x", asked_at=NOW)
     assert board.card(namespace().model_copy(update={"job": job})).job == "Rotation"
+    beside = namespace().runs[0].model_copy(update={"at_work_since": NOW})
+    shown = board.card(namespace().model_copy(update={"job": None, "runs": (beside,)}))
+    assert (shown.job, shown.job_began, shown.gone) == ("A run", NOW, False)
 
 
 def test_certificates_of_everybody() -> None:

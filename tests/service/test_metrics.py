@@ -117,6 +117,16 @@ def test_what_a_farm_is_like(scraped: dict[str, set[str]]) -> None:
     ended = exposition((state.model_copy(update={"job": job("rotate", 0)}),), Counting(), (), NOW)
     assert value(ended, "lbsync_job_running") == 0
     assert value(ended, "lbsync_job_began_timestamp_seconds") is None
+    gone = exposition((state.model_copy(update={"gone": True}),), Counting(), (), NOW)
+    assert set(GAUGES).intersection(families(gone)) == {
+        "lbsync_build_info", "lbsync_namespace_level", "lbsync_job_began_timestamp_seconds", "lbsync_job_running",
+        "lbsync_last_success_timestamp_seconds", "lbsync_runs_half_way",
+    }  # fmt: skip
+    assert value(gone, "lbsync_runs_half_way") == 1
+    beside = run_state("r1", RunPhase.APPLYING).model_copy(update={"at_work_since": NOW})
+    page = exposition((NamespaceState(name="mail", runs=(beside,)),), Counting(), (), NOW)
+    assert value(page, "lbsync_job_running") == 1
+    assert value(page, "lbsync_job_began_timestamp_seconds", kind="run") == NOW.timestamp()
 
 
 def test_what_alerts_wait_for_is_there_before_it_happens() -> None:

@@ -204,6 +204,28 @@ def test_a_change_at_work_for_hours_is_told_once() -> None:
     assert "prune has been at work for 9 hours" in text_of(story.last[0]).title
 
 
+def test_a_run_at_work_without_the_service_is_told_once() -> None:
+    """Not again where its job was told before a restart; once more where it was cut off, and whoever carried it on hangs too."""
+    story, on_its_way = Story(), run("r1", RunPhase.APPLYING)
+    beside = on_its_way.model_copy(update={"at_work_since": NOW})
+    later = NOW + timedelta(hours=4)
+    assert story.next(runs=(beside,)) == []
+    assert story.next(now=later, job=job("j", "rotate", None, run_id="r1")) == [("stuck", "critical")]
+    for seen in (on_its_way, beside):
+        assert story.next(now=later, runs=(seen,)) == []
+    assert story.next(runs=(run("r1", RunPhase.APPLYING, interrupted=True),)) == [("failed", "critical")]
+    assert story.next(now=later, runs=(beside,)) == [("stuck", "critical")]
+    assert "run has been at work for 4 hours" in text_of(story.last[0]).title
+    assert story.next(now=later, runs=(beside,)) == []
+
+
+def test_of_a_farm_that_is_gone_only_runs_are_told() -> None:
+    """Nobody looks at it: that a certificate ends there, or a plan waits, is no news, and that no look is planned no failure."""
+    left: dict[str, Any] = {"runs": (run("r1", RunPhase.APPLYING, interrupted=True),), "proposals": (proposal("p1"),)}
+    left |= {"certificates": (certificate(3),), "failures": 1, "next_look_at": None}
+    assert Story().next(gone=True, **left) == [("failed", "critical")]
+
+
 def test_a_proposal_is_told_once() -> None:
     """While it waits; another one is told by itself."""
     story = Story()

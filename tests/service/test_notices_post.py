@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from lbsync.config.notices import NoticeSection
 from lbsync.errors import SecretError
 from lbsync.service.notices.carrier import UNREADABLE, why
-from lbsync.service.notices.post import NAME, Post
+from lbsync.service.notices.post import NAME, Post, send_test
 from lbsync.service.notices.sending import send
 from lbsync.service.notices.texts import Text, text_of
 from lbsync.service.notices.values import Notice
@@ -133,7 +134,7 @@ def test_a_letter_that_cannot_be_made_keeps_back_no_other(tmp_path: Path) -> Non
 
 
 def test_a_test_is_sent_at_once(tmp_path: Path) -> None:
-    """And says why not: no connection, no address, no such target, no secret."""
+    """And says why not: no connection, no address, no such target."""
     with Receiver(200).open() as receiver:
         office = post(tmp_path, receiver, [NOW])
         assert office.test("team") == ""
@@ -144,11 +145,24 @@ def test_a_test_is_sent_at_once(tmp_path: Path) -> None:
     assert caught.value.code == "unknown-notice"
     assert send(SecretStr("this is no address"), Text("a", "b"), Level.OK) == UNREADABLE
 
+
+def test_where_an_address_lies_is_for_the_log(tmp_path: Path) -> None:
+    """A test and a notice tell which target it is; the command line, where the configuration is, all of it."""
+
     def absent(reference: str) -> SecretStr:
         raise SecretError("the environment variable is not set", where=reference)
 
-    target = NoticeSection(name="team", url="env:URL")
-    assert Post((target,), tmp_path, absent).test("team") == "env:URL: the environment variable is not set."
+    target, why_not = NoticeSection(name="team", url="env:URL"), "env:URL: the environment variable is not set."
+    office = Post((target,), tmp_path, absent, now=lambda: NOW)
+    unread = "the address of team cannot be read: the log of the service says why"
+    with capture_logs() as logged:
+        assert office.test("team") == unread
+        office.tell(UNSEEN)
+        office.work()
+    assert [one["error"] for one in logged if one["event"].startswith("the address")] == [why_not] * 2
+    assert office.states()[0].error == unread
+    assert "env:URL" not in (tmp_path / NAME).read_text()
+    assert send_test((target,), "team", absent) == why_not
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from lbsync.ledger import RunLock
-from lbsync.run import RunPhase
+from lbsync.ledger import Ledger, RunLock
+from lbsync.run import Interrupted, Resumed, RunPhase, RunStarted
+from lbsync.service import ledgers
 from lbsync.service.children import Child, Ended
 from lbsync.service.hub import ServiceHub
 from lbsync.service.keeping import Store
 from lbsync.service.values import JobState, Options, Proposal, Role, Who
-from tests.service.rig import ANNA, BEA, Stage, error, look, plan, play, refused, until
+from tests.service.rig import ANNA, BEA, NOW, Stage, error, look, plan, play, refused, until
 
 
 class Endless:
@@ -183,21 +185,33 @@ def test_what_is_being_approved_is_begun_by_who_approves_it(tmp_path: Path) -> N
     play(scene)
 
 
+def test_a_run_has_been_at_work_since_it_was_taken_up(tmp_path: Path) -> None:
+    """Not since it was begun: between the two nobody was."""
+    hours = iter(NOW + timedelta(hours=hour) for hour in range(3))
+    path = tmp_path / "ledger.db"
+    with Ledger(path, now=lambda: next(hours)) as ledger:
+        made = RunStarted(run_id="r1", plan=plan("a"), actor="root", host="h", started=NOW)
+        for event in (made, Interrupted(), Resumed(actor="root")):
+            ledger.append("r1", event)
+    assert ledgers.under_way_since(path, "r1") == NOW + timedelta(hours=2)
+
+
 def test_a_run_that_was_killed_and_is_nobody_s_is_shown_as_cut_off(tmp_path: Path) -> None:
-    """No process could write it down; alerts and notices wait for it. Not while somebody is at work."""
+    """No process could write it down; alerts and notices wait for it. Not while somebody is at work, who is shown instead."""
     stage = Stage(tmp_path)
     stage.say("watch", look())
 
     async def scene() -> None:
         hub = stage.hub()
-        run_id = stage.run(RunPhase.APPLYING, "root")
-        with RunLock(stage.namespaces[0].ledger, run_id):
+        run_id, ledger = stage.run(RunPhase.APPLYING, "root"), stage.namespaces[0].ledger
+        with RunLock(ledger, run_id):
             await stage.turns(hub, 15)
-            assert [run.interrupted for run in hub.state("contoso").runs] == [False]
+            (run,) = hub.state("contoso").runs
+            assert (run.interrupted, run.at_work_since) == (False, ledgers.under_way_since(ledger, run_id))
         await stage.turns(hub, 15)
         await hub.look("contoso", ANNA)
         await hub.jobs.idle()
-        assert [run.interrupted for run in hub.state("contoso").runs] == [True]
+        assert [(run.interrupted, run.at_work_since) for run in hub.state("contoso").runs] == [(True, None)]
         stage.run(RunPhase.UNDONE, "root")
         await stage.turns(hub, 6)
         assert [run.interrupted for run in hub.state("contoso").runs] == [False, True]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lbsync.run import RunPhase
+from lbsync.ledger import Ledger
+from lbsync.run import Ending, RunEnded, RunPhase, TurnedBack
 from lbsync.service.events import Feed
 from lbsync.service.farm import Farm
 from lbsync.service.hub import ServiceHub
@@ -18,6 +19,7 @@ from lbsync.service.namespaces import Found, Namespace, look_through
 from lbsync.service.port import NotFound
 from lbsync.service.roster import Roster
 from lbsync.service.schedule import first
+from lbsync.service.values import Level
 from tests.service.rig import ANNA, NOW, Stage, TurnedClock, error, look, play, refused, until
 
 _EVERY = 5
@@ -118,7 +120,7 @@ def test_a_file_that_goes(tmp_path: Path) -> None:
 def test_a_run_of_a_farm_that_is_gone_is_left_half_way_once_nobody_is_at_work(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While somebody is, it ends by itself; then it is told, once, which one is not carried on."""
+    """While somebody is, it ends by itself; then it is told, once, which one is not carried on, and shown until it is at rest."""
     stage = Folder(tmp_path, ("a", "b"))
     stage.waits("rollback")
 
@@ -133,11 +135,22 @@ def test_a_run_of_a_farm_that_is_gone_is_left_half_way_once_nobody_is_at_work(
         assert hub.state("a").error.endswith("nothing else is begun.")
         await hub.stop(job.id, ANNA)
         await hub.jobs.idle()
-        for _ in range(2 * _EVERY):
+        for _ in range(3 * _EVERY):
             await hub.rounds.tick()
         await hub.jobs.idle()
         told = [one.getMessage() for one in caplog.records if "stands half-way" in one.getMessage()]
         assert [(line.startswith("a: "), run_id in line) for line in told] == [(True, True)]
+        state = hub.states()["a"]
+        assert (state.gone, state.level, [run.interrupted for run in state.runs]) == (True, Level.UNKNOWN, [True])
+        assert (await refused(hub.act("a", run_id, "resume", ANNA))).code == "busy"
+        with Ledger(stage.namespaces[0].ledger) as ledger:  # as the command line ends it
+            for event in (TurnedBack(reason="asked for", actor="root"), RunEnded(outcome=Ending.UNDONE)):
+                ledger.append(run_id, event)
+        await stage.turns(hub, 2 * _EVERY)
+        assert list(hub.states()) == ["b"]
+        (tmp_path / "a.toml").touch()
+        await stage.turns(hub, 2 * _EVERY)
+        assert not hub.states()["a"].gone
 
     play(scene)
 

@@ -76,17 +76,19 @@ def due(state: NamespaceState, told: Told, days_ahead: Sequence[int], now: datet
     """What is to be told at ``now`` (aware); ``days_ahead`` are the thresholds for certificates, in days."""
     telling = _Telling(state, told, now, dict(told.trouble))
     expiry, runs, jobs = dict(told.expiry), dict(told.runs), told.jobs
-    notices = [*_expiry(telling, expiry, days_ahead), *_runs(telling, runs)]
+    notices: list[Notice] = [] if state.gone else [*_expiry(telling, expiry, days_ahead)]
+    notices += _runs(telling, runs)
     job = state.job
     if job is not None and _failed(job) and job.id not in jobs:
         jobs = (*jobs, job.id)[-_JOBS:]
         notices.append(_job(telling, job))
-    if job is not None and (hours := _hours(job, now)) >= _LONG and (key := f"stuck-{job.id}") not in jobs:
-        jobs = (*jobs, key)[-_JOBS:]
-        notices.append(_stuck(telling, job, key, hours))
-    notices += _waiting(telling)
-    digest, drifted = _drift(telling)
-    notices += [*drifted, *_looks(telling)]
+    jobs, stuck = _stuck(telling, jobs)
+    notices += stuck
+    digest = told.drift
+    if not state.gone:  # else nobody looks: only what is under way there, or stands half-way, is news
+        notices += _waiting(telling)
+        digest, drifted = _drift(telling)
+        notices += [*drifted, *_looks(telling)]
     return Due(
         tuple(notices),
         Told(
@@ -184,19 +186,44 @@ def _job(telling: _Telling, job: JobState) -> Notice:
     )  # fmt: skip
 
 
-def _hours(job: JobState, now: datetime) -> int:
-    """For how many whole hours a change has been at work; nought where none is."""
-    if job.kind not in _CHANGING or job.began is None or job.ended is not None:
-        return 0
-    return int((now - job.began).total_seconds() // 3600)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A change at work: a job of the service, or a run without one. ``keys`` say that it was told: its own, then its run's."""
+
+    keys: tuple[str, ...]
+    began: datetime
+    run: str
+    what: str
+    actor: str
 
 
-def _stuck(telling: _Telling, job: JobState, key: str, hours: int) -> Notice:
-    return telling.notice(
-        "stuck", Level.CRITICAL, key,
-        run=job.run_id or "", what=_WORDS.get(job.kind, job.kind), actor=job.asked_by, hours=hours,
-        began=f"{job.began:%Y-%m-%d %H:%M} UTC",
-    )  # fmt: skip
+def _at_work(state: NamespaceState) -> Iterator[_Work]:
+    job = state.job
+    if job is not None and job.kind in _CHANGING and job.began is not None and job.ended is None:
+        keys = (f"stuck-{job.id}", *((f"stuck-{job.run_id}",) if job.run_id else ()))
+        yield _Work(keys, job.began, job.run_id or "", _WORDS.get(job.kind, job.kind), job.asked_by)
+    for run in state.runs:
+        if run.at_work_since is not None:
+            yield _Work((f"stuck-{run.run_id}",), run.at_work_since, run.run_id, "run", run.actor)
+
+
+def _stuck(telling: _Telling, jobs: tuple[str, ...]) -> tuple[tuple[str, ...], list[Notice]]:
+    """What has been at work for hours, once; a run that outlives the service which told of its job is not told again."""
+    notices: list[Notice] = []
+    over = {f"stuck-{run.run_id}" for run in telling.state.runs if run.interrupted or not run.phase.unfinished}
+    for one in _at_work(telling.state):
+        hours = int((telling.now - one.began).total_seconds() // 3600)
+        if hours < _LONG:
+            over.update(one.keys)
+        elif one.keys[0] not in jobs:
+            jobs = (*jobs, *one.keys)[-_JOBS:]
+            notices.append(
+                telling.notice(
+                    "stuck", Level.CRITICAL, one.keys[0],
+                    run=one.run, what=one.what, actor=one.actor, hours=hours, began=f"{one.began:%Y-%m-%d %H:%M} UTC",
+                )
+            )  # fmt: skip
+    return tuple(key for key in jobs if key not in over), notices
 
 
 def _waiting(telling: _Telling) -> Iterator[Notice]:

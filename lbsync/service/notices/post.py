@@ -91,7 +91,7 @@ class Post:
 
     def test(self, name: str) -> str:
         """Send a test to one target now; returns why it failed, or an empty text. Raises NotFound."""
-        return send_test(tuple(self._targets.values()), name, self._secret, self._sender)
+        return self._send(_named(tuple(self._targets.values()), name), TEST, Level.OK)
 
     def work(self) -> datetime | None:
         """Send what is ripe; when to come back, ``None`` where nothing waits."""
@@ -129,7 +129,15 @@ class Post:
             f"\n\n(Tried {letter.tries + 1} times since {letter.notice.at:%Y-%m-%d %H:%M} UTC.)" if letter.tries else ""
         )
         target = self._targets[letter.target]
-        return _sent(target, Text(text.title, text.body + late), letter.notice.level, self._secret, self._sender)
+        return self._send(target, Text(text.title, text.body + late), letter.notice.level)
+
+    def _send(self, target: NoticeSection, text: Text, level: Level) -> str:
+        """Why it failed, for whoever may see a page: where an address lies, and why it cannot be read, is for the log."""
+        try:
+            return _sent(target, text, level, self._secret, self._sender)
+        except SecretError as error:
+            _LOG.warning("the address of a target cannot be read", target=target.name, error=str(error))
+            return f"the address of {target.name} cannot be read: the log of the service says why"
 
     def _keep(self, book: Book) -> None:
         self._book = book
@@ -161,7 +169,14 @@ TEST: Final = Text("lbsync: a test", "If you read this, notices of lbsync arrive
 def send_test(
     targets: Sequence[NoticeSection], name: str, secret: Callable[[str], SecretStr], sender: Sender = send
 ) -> str:
-    """Send a test to one target now; returns why it failed, or an empty text. Raises NotFound."""
+    """Send a test to one target now; returns why it failed, for who has the configuration, or an empty text. Raises NotFound."""
+    try:
+        return _sent(_named(targets, name), TEST, Level.OK, secret, sender)
+    except SecretError as error:
+        return str(error)
+
+
+def _named(targets: Sequence[NoticeSection], name: str) -> NoticeSection:
     found = next((target for target in targets if target.name == name), None)
     if found is None:
         names = ", ".join(target.name for target in targets)
@@ -172,12 +187,8 @@ def send_test(
             remedy=f"one of: {names}" if names else "add a table [[service.notices]]",
             code="unknown-notice",
         )
-    return _sent(found, TEST, Level.OK, secret, sender)
+    return found
 
 
 def _sent(target: NoticeSection, text: Text, level: Level, secret: Callable[[str], SecretStr], sender: Sender) -> str:
-    try:
-        url = secret(target.url)
-    except SecretError as error:
-        return str(error)
-    return sender(url, text, level)
+    return sender(secret(target.url), text, level)

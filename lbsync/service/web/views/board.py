@@ -46,6 +46,7 @@ class Card:
     job_began: datetime | None
     failures: int
     error: str
+    gone: bool
     looked_at: datetime | None
     search: str
 
@@ -84,6 +85,7 @@ def card(state: NamespaceState) -> Card:
     other = [listener for listener in state.listeners if listener.light is not Lamp.GREEN]
     other.sort(key=lambda listener: tuple(LAMPS).index(listener.light))
     job = state.job if state.job is not None and state.job.ended is None else None
+    beside = next((run.at_work_since for run in state.runs if run.at_work_since is not None), None)
     return Card(
         name=state.name,
         farm=state.farm,
@@ -98,10 +100,11 @@ def card(state: NamespaceState) -> Card:
         next_at=state.next_at,
         drift=state.drift.count if state.drift is not None else None,
         waiting=len(state.proposals),
-        job=JOBS[job.kind] if job is not None else "",
-        job_began=job.began if job is not None else None,
+        job=JOBS[job.kind] if job is not None else "A run" if beside is not None else "",
+        job_began=job.began if job is not None else beside,
         failures=state.failures,
         error=state.error,
+        gone=state.gone,
         looked_at=state.looked_at,
         search=" ".join((state.name, state.farm, *(listener.host for listener in state.listeners))).lower(),
     )
