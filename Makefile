@@ -15,7 +15,7 @@ BROWSER := chromium
 ifeq ($(CI),true)
 export LBSYNC_REQUIRE ?= haproxy,nginx,sshd,chromium,data
 endif
-# Tests wait for real programs more than they compute: five workers for two processors. Long ones stand beside each other in
+# Tests that touch the world wait for real programs more than they compute: five workers for two processors. Long ones stand beside each other in
 # their files: who is done takes over from who is not (--dist worksteal).
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell echo $$((5 * $$(nproc) / 2)))
 # Tests start the command hundreds of times: with no bytecode kept, each start compiles all of it again (a second).
@@ -64,7 +64,7 @@ lint: setup ## ruff, mypy, pyright, import-linter, typos
 	@$(BIN)/pyright --pythonversion $(lastword $(OTHER_PYTHONS)) lbsync providers certs
 
 pytest: setup
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-branch --cov-report=json:.coverage.json $(DECIDING)
+	$(BIN)/python -m pytest -n $$(nproc) --dist worksteal --cov --cov-branch --cov-report=json:.coverage.json $(DECIDING)
 	$(BIN)/python tools/floors.py .coverage.json
 	$(BIN)/python -m pytest -n auto --dist worksteal --ignore-glob='*_pure*.py' $(ACTING)
 
