@@ -30,7 +30,7 @@ export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 ACTING := $(addprefix tests/,balancers bench cli exchange f5 haproxy kit lab ledger nginx rollout service testing)
 DECIDING := $(filter-out $(ACTING) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard $(ACTING:%=%/*_pure*.py))
 
-.PHONY: help setup packages demo test longer lint pytest bench soak compat lock clean
+.PHONY: help setup packages demo test longer lint style types types-elsewhere deciding collecting acting bench soak compat lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,27 +45,42 @@ demo: setup ## a whole rollout on a rehearsal farm, and back (DEMO="--balancer n
 	@tools/packages.sh $(if $(DEMO),$(PROGRAMS),haproxy)
 	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/lbsync lab demo $(DEMO)
 
-test: setup packages lint pytest ## set up, lint, types, floors, every test
+test: setup packages ## set up, lint, types, floors, every test
+	@echo "Style, types and the tests of decisions first, at the same time: some minutes, each told when it ends."
+	@$(MAKE) -j $$(nproc) --output-sync=target style types types-elsewhere deciding collecting
+	@$(MAKE) acting
 
 longer: setup packages ## every test, with the variants that `make test` leaves out (an hour)
-	LBSYNC_LONGER=1 $(MAKE) pytest
+	LBSYNC_LONGER=1 $(MAKE) deciding acting
 
-lint: setup ## ruff, mypy, pyright, import-linter, typos
+lint: style types types-elsewhere ## ruff, mypy, pyright, import-linter, typos
+
+style: setup
 	$(BIN)/ruff check --no-cache --quiet $(SOURCES)
 	$(BIN)/ruff format --quiet --check $(SOURCES)
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/typos
+
+types: setup
 	$(BIN)/mypy
 	$(BIN)/pyright
-	@# The Pythons that are not run here: mypy as each of them, pyright as the newest.
+
+# The Pythons that are not run here: mypy as each of them, pyright as the newest.
+types-elsewhere: setup
 	@for version in $(OTHER_PYTHONS); do \
 	  echo "mypy as Python $$version"; $(BIN)/mypy --python-version $$version; done
 	@echo "pyright as Python $(lastword $(OTHER_PYTHONS))"
 	@$(BIN)/pyright --pythonversion $(lastword $(OTHER_PYTHONS)) lbsync providers certs
 
-pytest: setup
+deciding: setup
 	$(BIN)/python -m pytest -n $$(nproc) --dist worksteal --cov --cov-branch --cov-report=json:.coverage.json $(DECIDING)
 	$(BIN)/python tools/floors.py .coverage.json
+
+# What pytest makes of each file is kept: made once here, or by each worker at the same time.
+collecting: setup
+	@$(BIN)/python -m pytest --collect-only -qq $(ACTING) >/dev/null
+
+acting: setup
 	$(BIN)/python -m pytest -n auto --dist worksteal --ignore-glob='*_pure*.py' $(ACTING)
 
 bench: setup packages ## speed and memory, as ratios of one run (BENCH=--quick for a short one)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-LONGER = pytest.mark.skipif(not os.environ.get("LBSYNC_LONGER"), reason="in the longer run only: LBSYNC_LONGER=1")
+IS_LONGER = bool(os.environ.get("LBSYNC_LONGER"))
+LONGER = pytest.mark.skipif(not IS_LONGER, reason="in the longer run only: LBSYNC_LONGER=1")
 
 
 def one_now(values: Iterable[object], now: int = 1) -> list[Any]:

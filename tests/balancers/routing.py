@@ -27,6 +27,7 @@ from tests.balancers.paths import (
     may_lead_to,
     named,
 )
+from tests.longer import IS_LONGER
 
 _REFUSED = {"400", "404"}
 # One bench for all examples, as a balancer is for all its clients; and each balancer's class inherits the test.
@@ -152,7 +153,7 @@ class Routing:
         assert offloaded.request(target).ends in _REFUSED
         assert offloaded.arrived == []
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=_ONE_BENCH)
+    @settings(max_examples=200 if IS_LONGER else 60, deadline=None, suppress_health_check=_ONE_BENCH)
     @given(targets=st.lists(spellings(), min_size=4, max_size=12))
     def test_no_spelling_at_all_reaches_port_80_or_powershell(self, offloaded: Bench, targets: list[str]) -> None:
         """Whatever the spelling, only a canonical path that is not MRSProxy is in clear, and PowerShell is nowhere."""

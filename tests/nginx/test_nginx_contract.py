@@ -9,7 +9,7 @@ import pytest
 
 from lbsync.testing.contract import ProviderContract, Subject
 from lbsync.testing.sshd import RunningSshd
-from tests.longer import LONGER
+from tests.longer import IS_LONGER, LONGER
 from tests.nginx.conftest import HTTP, STREAM, VARIABLE
 
 
@@ -30,6 +30,7 @@ class TestHttp(OnNginx):
     """Requests routed by path, certificates loaded by a reload."""
 
     settings = HTTP
+    prefix_step = 1 if IS_LONGER else 5
 
 
 @LONGER

@@ -173,6 +173,7 @@ def test_other_services_get_it_when_they_are_named(published: Rehearsal, tmp_pat
         published.run(tmp_path, "rollback", "--quiet", "--no-canary")
 
 
+@LONGER
 def test_a_request_and_its_answer_make_a_rotation(published: Rehearsal, tmp_path: Path) -> None:
     """The key is made on a server and leaves it only then; an answer that fits no request is refused."""
     request, answer = tmp_path / "mail.req", tmp_path / "mail.cer"

@@ -15,12 +15,13 @@ import pytest
 from lbsync.cli.exits import ExitCode
 from lbsync.kit.handshake import handshake
 from lbsync_certs import Bundle
+from tests.longer import IS_LONGER
 from tests.rollout.fronts import BIGIP_CONNECTIONS, HAPROXY, NGINX_HTTP, NGINX_STREAM, Kind
 from tests.rollout.rig import Rehearsal, Snapshot, events, kill_at
 from tests.rollout.test_rotate import HOST, bring, forget, renewed
 
 _KINDS = (HAPROXY, NGINX_STREAM, BIGIP_CONNECTIONS, NGINX_HTTP)
-_KILLS = int(os.environ.get("LBSYNC_KILLS") or (4 if os.environ.get("LBSYNC_LONGER") else 1))
+_KILLS = int(os.environ.get("LBSYNC_KILLS") or (4 if IS_LONGER else 1))
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
 _MOST_DELAY_S = 0.06
 

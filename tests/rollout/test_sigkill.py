@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.longer import IS_LONGER
 from tests.rollout.fronts import (
     BIGIP_CONNECTIONS,
     BIGIP_REQUESTS,
@@ -26,7 +27,6 @@ from tests.rollout.rig import Reference, Rehearsal, events, kill_at
 
 _KILLS = int(os.environ.get("LBSYNC_KILLS") or 0)
 _FIRST_SEED = int(os.environ.get("LBSYNC_SEED") or 1)
-_LONGER = bool(os.environ.get("LBSYNC_LONGER"))
 _KINDS = {
     HAPROXY: 1, NGINX_STREAM: 0, NGINX_HTTP: 0, OVER_SSH[0]: 0, OVER_SSH[1]: 0, BIGIP_CONNECTIONS: 0, BIGIP_REQUESTS: 0,
 }  # fmt: skip
@@ -48,7 +48,7 @@ def _planned() -> Iterator[tuple[Kind, range]]:
             yield kinds[number % len(kinds)], range(seed, seed + 1)
         return
     for kind, kills in _KINDS.items():
-        for seed in range(_FIRST_SEED, _FIRST_SEED + kills + 2 * _LONGER):
+        for seed in range(_FIRST_SEED, _FIRST_SEED + kills + 2 * IS_LONGER):
             yield kind, range(seed, seed + 1)
 
 

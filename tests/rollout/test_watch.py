@@ -136,6 +136,7 @@ def test_a_rotation_that_fails_is_remembered_and_rests(published: Rehearsal, new
     assert (code, said.startswith("LBSYNC UNKNOWN - ")) == (3, True), said
 
 
+@LONGER
 def test_looks_that_change_nothing(published: Rehearsal, tmp_path: Path) -> None:
     """A certificate that must not be served, a server that does not answer, and the loop until its signal."""
     before = published.snapshot()
