@@ -12,6 +12,7 @@ import itertools
 import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from weakref import WeakSet
 
 from lbsync.lab.messages import BadRequest, Body, Connection, Request, Response
 from lbsync.lab.tls import ServerTls
@@ -38,6 +39,8 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._parting: WeakSet[asyncio.WriteTransport] = WeakSet()
+        """Over TLS the other side is given half a minute to say goodbye; it may be gone, or we may."""
         self.accepted = 0
 
     async def start(self, address: str, port: int = 0) -> int:
@@ -58,8 +61,8 @@ class HttpServer:
         """Close the listener and cut every connection."""
         if self._server is not None:
             self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+        for transport in [*(writer.transport for writer in self._writers), *self._parting]:
+            transport.abort()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -93,6 +96,7 @@ class HttpServer:
             self._tasks.discard(task)
             self._writers.discard(writer)
             if not writer.transport.is_closing():
+                self._parting.add(writer.transport)
                 writer.close()
 
     async def _serve(self, connection: Connection) -> None:

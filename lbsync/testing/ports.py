@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import socket
 import sys
@@ -28,6 +29,12 @@ def free_port(address: str) -> int:
     while len(_held) > (_MOST_HELD if sys.platform == "linux" else 0):
         _held.popleft().close()
     return port
+
+
+@atexit.register
+def _let_go() -> None:
+    while _held:
+        _held.popleft().close()
 
 
 def own_address() -> str:

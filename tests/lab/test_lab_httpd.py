@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
+import warnings
 from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any
@@ -85,6 +87,24 @@ def test_old_tls_is_refused(lab: Lab) -> None:
             assert not tls.session_reused
             assert tls.version() == "TLSv1.3"
             sessions.append(tls.session)
+
+
+def test_who_never_says_goodbye_is_cut_at_the_end(lab: Lab) -> None:
+    """A client that reads the last answer and no further, as one that was killed: the farm's end leaves no connection of it."""
+    farm = lab()
+    server = farm.servers["EX01"]
+    context = ssl.create_default_context(cadata=farm.ca_pem)
+    with (
+        closing(socket.create_connection((server.address, server.https_port), timeout=30)) as raw,
+        context.wrap_socket(raw, server_hostname=server.fqdn) as tls,
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always")
+        tls.sendall(b"GET /owa/healthcheck.htm HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b" 200 " in tls.recv(65536)
+        farm.stop()
+        gc.collect()
+    assert [str(one.message) for one in told if "unclosed" in str(one.message)] == []
 
 
 def test_pipelined_requests(lab: Lab) -> None:
