@@ -19,6 +19,7 @@ from lbsync.lab.daemon import Lab
 from lbsync.lab.spec import LabSpec
 from lbsync.services import SERVICES
 from tests.cli.story import Lbsync, own_values, read_until, spawn
+from tests.longer import LONGER
 
 MODES = {"default": "offload", "ecp": "bridge"}
 
@@ -283,6 +284,7 @@ def test_ctrl_c_stops_between_steps_and_resume_goes_on(lab: Lab, lbsync: Lbsync,
     assert lbsync("plan").code == ExitCode.OK
 
 
+@LONGER
 def test_one_certificate_for_every_member(lab: Lab, lbsync: Lbsync, tmp_path: Path) -> None:
     """A distribution puts a file's certificate onto IIS 443 of every server, with Require SSL as it was."""
     bundle = lab.farm.ca.issue(

@@ -50,7 +50,7 @@ ACCEPTED = {
 }
 
 
-@pytest.fixture(params=list(ACCEPTED))
+@pytest.fixture(params=one_now(ACCEPTED))
 def way(request: pytest.FixtureRequest) -> Way:
     """Each configuration that the plan accepts."""
     return ACCEPTED[request.param]
