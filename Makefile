@@ -50,7 +50,7 @@ test: setup packages ## set up, lint, types, floors, every test
 	@$(MAKE) -j $$(nproc) --output-sync=target style types types-elsewhere deciding collecting
 	@$(MAKE) acting
 
-longer: setup packages ## every test, with the variants that `make test` leaves out (an hour)
+longer: setup packages ## every test, with the variants that `make test` leaves out (half an hour)
 	LBSYNC_LONGER=1 $(MAKE) deciding acting
 
 lint: style types types-elsewhere ## ruff, mypy, pyright, import-linter, typos
@@ -78,7 +78,7 @@ deciding: setup
 
 # What pytest makes of each file is kept: made once here, or by each worker at the same time.
 collecting: setup
-	@$(BIN)/python -m pytest --collect-only -qq $(ACTING) >/dev/null
+	@said=$$($(BIN)/python -m pytest --collect-only -qq $(ACTING)) || { tail -n 60 <<<"$$said"; exit 1; }
 
 acting: setup
 	$(BIN)/python -m pytest -n auto --dist worksteal --ignore-glob='*_pure*.py' $(ACTING)

@@ -107,8 +107,14 @@ def _serve(
         with listen(way_in.access) as listening:
             at = url(way_in.access, listening.getsockname()[1])
             outlets.start()
+
+            def up() -> None:
+                gc.freeze()  # all that was loaded stays
+                gc.enable()
+                _say(at, way_in, state)
+
             try:
-                await run(hub, config, listening, Supervisor(), lambda: _say(at, way_in, state), own=way_in.own)
+                await run(hub, config, listening, Supervisor(), up, own=way_in.own)
             finally:
                 await outlets.close()
 
@@ -118,8 +124,6 @@ def _serve(
 
 def _say(at: str, way_in: Front, state: Path) -> None:
     """Where it is. The token goes to a terminal and into no log."""
-    gc.freeze()  # all that was loaded stays
-    gc.enable()
     token = way_in.access.token
     if token is None:
         typer.echo(f"Serving at {at}")

@@ -8,8 +8,10 @@ import socket
 import sys
 from collections import deque
 
-_MOST_HELD = 256
+_HOLDS = sys.platform == "linux"
+_MOST = 256
 _held: deque[socket.socket] = deque()
+_given: deque[int] = deque(maxlen=_MOST)
 
 
 def free_port(address: str) -> int:
@@ -18,17 +20,23 @@ def free_port(address: str) -> int:
     A port that is merely free at this moment is given to the next outgoing connection, and the program that was told of it
     then cannot listen. So on Linux this process keeps a socket bound to it that never listens: programs that set SO_REUSEADDR
     (HAProxy, NGINX, sshd, asyncio) listen there all the same, and a connection to it is refused until they do. The last 256 are
-    kept. Elsewhere that option means something else, and the port is only free.
+    kept. Elsewhere that option means something else: the port is only free, and none of the last 256 that were given out here.
     """
-    probe = socket.socket()
-    if sys.platform == "linux":
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    probe.bind((address, 0))
-    _held.append(probe)
-    port = int(probe.getsockname()[1])
-    while len(_held) > (_MOST_HELD if sys.platform == "linux" else 0):
-        _held.popleft().close()
-    return port
+    while True:
+        probe = socket.socket()
+        if _HOLDS:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, 0))
+        port = int(probe.getsockname()[1])
+        if _HOLDS:
+            _held.append(probe)
+            if len(_held) > _MOST:
+                _held.popleft().close()
+            return port
+        probe.close()
+        if port not in _given:
+            _given.append(port)
+            return port
 
 
 @atexit.register

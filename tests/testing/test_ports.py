@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
+from lbsync.testing import ports
 from lbsync.testing.ports import free_port
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a port is held on Linux only")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a port is held on Linux only")
 
 
+@on_linux
 def test_a_given_port_can_be_listened_on_and_is_given_to_nobody_else() -> None:
     """A program listens there; until then nobody is answered, and no other may bind it without asking to share."""
     port = free_port("127.0.0.1")
@@ -23,6 +25,7 @@ def test_a_given_port_can_be_listened_on_and_is_given_to_nobody_else() -> None:
         assert client.getpeername()[1] == port
 
 
+@on_linux
 def test_an_outgoing_connection_does_not_take_it() -> None:
     """More connections at once than are likely to miss it: none is given a port that was given out."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
@@ -33,3 +36,10 @@ def test_an_outgoing_connection_does_not_take_it() -> None:
         finally:
             for client in clients:
                 client.close()
+
+
+def test_where_none_is_held_none_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may give the same port again at once; we do not."""
+    monkeypatch.setattr(ports, "_HOLDS", False)
+    given = [free_port("127.0.0.1") for _ in range(200)]
+    assert len(set(given)) == len(given)
