@@ -20,7 +20,8 @@ def free_port(address: str) -> int:
     A port that is merely free at this moment is given to the next outgoing connection, and the program that was told of it
     then cannot listen. So on Linux this process keeps a socket bound to it that never listens: programs that set SO_REUSEADDR
     (HAProxy, NGINX, sshd, asyncio) listen there all the same, and a connection to it is refused until they do. The last 256 are
-    kept. Elsewhere that option means something else: the port is only free, and none of the last 256 that were given out here.
+    kept. Elsewhere that option means something else, and the port is only free. None is one of the last 256 that were given out
+    here, on whatever address: one program may be told several, and take them for all of its addresses.
     """
     while True:
         probe = socket.socket()
@@ -28,15 +29,17 @@ def free_port(address: str) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((address, 0))
         port = int(probe.getsockname()[1])
-        if _HOLDS:
-            _held.append(probe)
-            if len(_held) > _MOST:
-                _held.popleft().close()
+        if port in _given:  # on another address, or not held
+            probe.close()
+            continue
+        _given.append(port)
+        if not _HOLDS:
+            probe.close()
             return port
-        probe.close()
-        if port not in _given:
-            _given.append(port)
-            return port
+        _held.append(probe)
+        if len(_held) > _MOST:
+            _held.popleft().close()
+        return port
 
 
 @atexit.register
