@@ -67,12 +67,14 @@ def workers_of(host: Host, master: int) -> Workers:
 def _boot(host: Host) -> tuple[float | None, float]:
     """When the host was started, by its own clock, and by how much that may be too early.
 
-    The clock minus the time it is up is exact; where date knows no fractions the kernel's own word is to a second.
+    The clock minus the time it is up is exact, but for how long it took to ask for both, which is much on a busy host; where date
+    knows no fractions the kernel's own word is to a second.
     """
-    done = host.run(["sh", "-c", "date +%s.%N; cat /proc/uptime"])
+    done = host.run(["sh", "-c", "date +%s.%N; cat /proc/uptime; date +%s.%N"])
     words = done.stdout.decode(errors="replace").split()
     try:
-        return float(words[0]) - float(words[1]), _TICK_S
+        before, up, after = float(words[0]), float(words[1]), float(words[-1])
+        return before - up, _TICK_S + max(0.0, after - before)
     except (ValueError, IndexError):
         found = _BOOT.search((host.read_files(["/proc/stat"])[0] or b"").decode(errors="replace"))
     return (float(found[1]) if found else None), _SECONDS_S
